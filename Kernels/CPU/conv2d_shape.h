@@ -33,4 +33,65 @@ static inline int64_t conv_weight_size(const conv_shape *g) {
 static inline int weight_groups(int n) { return n < ESP_WEIGHT_GROUPS ? n : ESP_WEIGHT_GROUPS; }
 static inline int weight_group_start(int n, int groups, int group) { return (int)((int64_t)n * group / groups); }
 
+// ---- one dimension of a convolution, forward or backward to the input ----
+
+// Position first + i·spread of the output, i < out, sums over a < taps what position i·stride + shift + a·step of the
+// input holds, where that lies in [0, in), through kernel position tap + a·tap_step. step is positive.
+typedef struct {
+  int32_t out, in, stride, shift, step, taps, tap, tap_step, first, spread;
+} conv_axis;
+
+static inline conv_axis conv_forward_axis(int out, int in, int stride, int pad, int dilation, int taps) {
+  return (conv_axis){out, in, stride, -pad, dilation, taps, 0, 1, 0, 1};
+}
+
+// The input positions that are `phase` modulo the stride: they meet the same taps, at consecutive output positions, so
+// each phase is a convolution of stride 1 with some of the taps in reverse, possibly none.
+static inline conv_axis conv_backward_axis(int size, int out, int stride, int pad, int dilation, int taps, int phase) {
+  conv_axis axis = {(size - phase + stride - 1) / stride, out, 1, 0, 1, 0, 0, 0, phase, stride};
+  int divisor = stride, rest = dilation % stride;
+  while (rest != 0) {
+    const int next = divisor % rest;
+    divisor = rest;
+    rest = next;
+  }
+  const int every = stride / divisor;  // taps of one phase are this far apart
+  for (int tap = 0; tap < taps && tap < every; tap++) {
+    if ((phase + pad - tap * dilation) % stride != 0) continue;
+    axis.taps = (taps - tap + every - 1) / every;
+    axis.tap = tap + (axis.taps - 1) * every;
+    axis.tap_step = -every;
+    axis.step = dilation / divisor;
+    axis.shift = (phase + pad - axis.tap * dilation) / stride;
+    break;
+  }
+  return axis;
+}
+
+static inline int ceiling_divide(int a, int b) { return a > 0 ? (a + b - 1) / b : 0; }
+
+// Taps [*begin, *end) of position i read inside the input.
+static inline void conv_axis_taps(const conv_axis *axis, int i, int *begin, int *end) {
+  const int start = i * axis->stride + axis->shift;
+  const int above = ceiling_divide(axis->in - start, axis->step);
+  *begin = ceiling_divide(-start, axis->step);
+  *end = above < axis->taps ? above : axis->taps;
+  if (*begin > *end) *begin = *end;
+}
+
+// Positions [*begin, *end), of all that there are, whose taps all read inside the input.
+static inline void conv_axis_interior(const conv_axis *axis, int *begin, int *end) {
+  *begin = ceiling_divide(-axis->shift, axis->stride);
+  *end = ceiling_divide(axis->in - axis->shift - (axis->taps - 1) * axis->step, axis->stride);
+  if (axis->taps == 0) *begin = 0, *end = axis->out;
+  if (*end > axis->out) *end = axis->out;
+  if (*begin >= *end) *begin = *end = 0;
+}
+
+// Both dimensions, and the steps between pixels and rows of the image read and the image written.
+typedef struct {
+  conv_axis rows, columns;
+  int64_t x_stride, x_row, y_stride, y_row;
+} conv_plane;
+
 #endif
