@@ -258,16 +258,16 @@ typedef struct {
   float scalar[4];         // rate, momentum, dampening, decay
   esp_i32 count, nesterov, first;
 } esp_sgd_row;
-// Adam / AdamW. scalar: rate, β1, β2, ε, decay, 1 − β1^t, √(1 − β2^t).
+// Adam / AdamW. scalar: rate, β1, β2, ε, decay, 1 − β1^t, √(1 − β2^t), 1 − β1, 1 − β2 (1 − 0.999 in float is off by 5e-5).
 typedef struct {
   esp_operand operand[5];  // w, g, m, v, scale
-  float scalar[7];
+  float scalar[9];
   esp_i32 count, decoupled;
 } esp_adam_row;
-// RMSProp: v = α·v + (1 − α)·g²; a = centered mean m; buffer b. scalar: rate, α, ε, decay, momentum.
+// RMSProp: v = α·v + (1 − α)·g²; a = centered mean m; buffer b. scalar: rate, α, ε, decay, momentum, 1 − α.
 typedef struct {
   esp_operand operand[6];  // w, g, v, m (absent: not centered), b (absent: no momentum), scale
-  float scalar[5];
+  float scalar[6];
   esp_i32 count;
 } esp_rmsprop_row;
 

@@ -1,0 +1,173 @@
+// `lanes`: what one text of a kernel needs to be compiled for float and for double. For float it is the sixteen-lane
+// `vec` of simd.h; for double it is one plain double, which makes the same text the scalar reference.
+//
+// Included by the part of a kernel file that is compiled once an instruction set, and once more by reference.h. `real`
+// is the element type; LANES divides nothing: every loop has a part for the last few elements.
+#ifndef ESP_LANES_COMMON
+#define ESP_LANES_COMMON
+#define lanes_load ESP_NAME(lanes_load)
+#define lanes_load_part ESP_NAME(lanes_load_part)
+#define lanes_store ESP_NAME(lanes_store)
+#define lanes_store_part ESP_NAME(lanes_store_part)
+#define lanes_splat ESP_NAME(lanes_splat)
+#define lanes_fma ESP_NAME(lanes_fma)
+#define lanes_select ESP_NAME(lanes_select)
+#define lanes_choose ESP_NAME(lanes_choose)
+#define lanes_index ESP_NAME(lanes_index)
+#define lanes_bytes ESP_NAME(lanes_bytes)
+#define lanes_store_bytes ESP_NAME(lanes_store_bytes)
+#define lanes_sum ESP_NAME(lanes_sum)
+#define lanes_fold ESP_NAME(lanes_fold)
+#define lanes_sqrt ESP_NAME(lanes_sqrt)
+#define lanes_abs ESP_NAME(lanes_abs)
+#define lanes_exp ESP_NAME(lanes_exp)
+#define lanes_tanh ESP_NAME(lanes_tanh)
+#define lanes_sigmoid ESP_NAME(lanes_sigmoid)
+#define lanes_max ESP_NAME(lanes_max)
+#define lanes_min ESP_NAME(lanes_min)
+// The kernel's name: esp_foo_f32_avx512, or esp_foo_f64.
+#define ESP_KERNEL(name) ESP_KERNEL_NAME(name)
+#endif
+
+#undef ESP_KERNEL_NAME
+#undef real
+#undef lanes
+#undef lane_mask
+#undef LANES
+#undef R
+#undef LANES_MAP
+#undef ESP_LANES_INLINE
+
+#ifdef ESP_DOUBLE
+
+#define ESP_KERNEL_NAME(name) name##_f64
+#define real double
+#define lanes double
+#define lane_mask int32_t
+#define LANES 1
+#define R(function) function
+
+#define ESP_LANES_INLINE static inline __attribute__((always_inline, unused))
+ESP_LANES_INLINE lanes lanes_load(const real *p) { return *p; }
+ESP_LANES_INLINE lanes lanes_load_part(const real *p, int64_t n) { return n > 0 ? *p : 0; }
+ESP_LANES_INLINE void lanes_store(real *p, lanes v) { *p = v; }
+ESP_LANES_INLINE void lanes_store_part(real *p, lanes v, int64_t n) {
+  if (n > 0) *p = v;
+}
+ESP_LANES_INLINE lanes lanes_splat(real x) { return x; }
+ESP_LANES_INLINE lanes lanes_fma(lanes a, lanes b, lanes c) { return a * b + c; }
+ESP_LANES_INLINE lanes lanes_select(lane_mask m, lanes a, lanes b) { return m ? a : b; }
+ESP_LANES_INLINE lane_mask lanes_choose(lane_mask m, lane_mask a, lane_mask b) { return m ? a : b; }
+ESP_LANES_INLINE lane_mask lanes_index(int32_t i) { return i; }
+ESP_LANES_INLINE lane_mask lanes_bytes(const uint8_t *p, int64_t n) { return n > 0 ? *p : 0; }
+ESP_LANES_INLINE void lanes_store_bytes(uint8_t *p, lane_mask v, int64_t n) {
+  if (n > 0) *p = (uint8_t)v;
+}
+ESP_LANES_INLINE double lanes_sum(lanes v) { return v; }
+ESP_LANES_INLINE void lanes_fold(double *sum, lanes v) { *sum += v; }
+ESP_LANES_INLINE lanes lanes_sqrt(lanes x) { return sqrt(x); }
+ESP_LANES_INLINE lanes lanes_abs(lanes x) { return fabs(x); }
+ESP_LANES_INLINE lanes lanes_exp(lanes x) { return exp(x); }
+ESP_LANES_INLINE lanes lanes_tanh(lanes x) { return tanh(x); }
+#define LANES_MAP(function, x) function(x)
+
+#else
+
+#include "simd.h"
+#define ESP_KERNEL_NAME(name) ESP_JOIN(name##_f32, ESP_ISA)
+#define real float
+#define lanes vec
+#define lane_mask veci
+#define LANES 16
+#define R(function) function##f
+
+#define ESP_LANES_INLINE ESP_INLINE
+ESP_INLINE lanes lanes_load(const real *p) { return vload(p); }
+ESP_INLINE lanes lanes_load_part(const real *p, int64_t n) { return n >= 16 ? vload(p) : vload_part(p, (int)n); }
+ESP_INLINE void lanes_store(real *p, lanes v) { vstore(p, v); }
+ESP_INLINE void lanes_store_part(real *p, lanes v, int64_t n) {
+  if (n >= 16) vstore(p, v);
+  else vstore_part(p, v, (int)n);
+}
+ESP_INLINE lanes lanes_splat(real x) { return vsplat(x); }
+ESP_INLINE lanes lanes_fma(lanes a, lanes b, lanes c) { return vfma(a, b, c); }
+ESP_INLINE lanes lanes_select(lane_mask m, lanes a, lanes b) { return vselect(m, a, b); }
+ESP_INLINE lane_mask lanes_choose(lane_mask m, lane_mask a, lane_mask b) { return (a & m) | (b & ~m); }
+ESP_INLINE lane_mask lanes_index(int32_t i) { return (veci){0} + i; }
+
+// n bytes widened, the other lanes 0; and back.
+typedef uint8_t esp_bytes __attribute__((vector_size(16)));
+ESP_INLINE lane_mask lanes_bytes(const uint8_t *p, int64_t n) {
+  esp_bytes b = {0};
+  if (n >= 16) memcpy(&b, p, 16);
+  else memcpy(&b, p, (size_t)n);
+  return __builtin_convertvector(b, veci);
+}
+ESP_INLINE void lanes_store_bytes(uint8_t *p, lane_mask v, int64_t n) {
+  esp_bytes b = __builtin_convertvector(v, esp_bytes);
+  if (n >= 16) memcpy(p, &b, 16);
+  else memcpy(p, &b, (size_t)n);
+}
+
+ESP_INLINE double lanes_sum(lanes v) { return vsum(v); }
+// Adds the lanes to as many doubles.
+ESP_INLINE void lanes_fold(double *sum, lanes v) {
+  vecd low, high;
+  memcpy(&low, sum, sizeof low);
+  memcpy(&high, sum + 8, sizeof high);
+  low += vlow(v);
+  high += vhigh(v);
+  memcpy(sum, &low, sizeof low);
+  memcpy(sum + 8, &high, sizeof high);
+}
+ESP_INLINE lanes lanes_sqrt(lanes x) { return __builtin_elementwise_sqrt(x); }
+ESP_INLINE lanes lanes_abs(lanes x) { return (vec)((veci)x & 0x7fffffff); }
+
+// exp x = 2^n · exp r, n = round(x / ln 2); ln 2 is split so that n·high is exact without a fused multiply. 2^n is
+// applied in two halves: n reaches −150 (denormals) and 128 (infinity).
+ESP_INLINE lanes lanes_exp(lanes x) {
+  x = vselect(x > 89.0f, vsplat(89.0f), x);
+  x = vselect(x < -104.0f, vsplat(-104.0f), x);
+  const float rounder = 12582912.0f;  // 1.5 · 2^23: adding it rounds to an integer in the low bits
+  vec shifted = vfma(x, vsplat(1.44269504088896341f), vsplat(rounder));
+  vec n = shifted - rounder;
+  vec r = vfma(n, vsplat(-0.693359375f), x);
+  r = vfma(n, vsplat(2.12194440e-4f), r);
+  vec p = vsplat(1.9875691500e-4f);
+  p = vfma(p, r, vsplat(1.3981999507e-3f));
+  p = vfma(p, r, vsplat(8.3334519073e-3f));
+  p = vfma(p, r, vsplat(4.1665795894e-2f));
+  p = vfma(p, r, vsplat(1.6666665459e-1f));
+  p = vfma(p, r, vsplat(5.0000001201e-1f));
+  p = vfma(p, r * r, r) + 1.0f;
+  veci power = (veci)shifted - 0x4b400000;
+  veci half = power >> 1;
+  return p * (vec)((half + 127) << 23) * (vec)((power - half + 127) << 23);
+}
+// Near 0 an odd polynomial, because 1 − 2 / (exp 2x + 1) loses bits there.
+ESP_INLINE lanes lanes_tanh(lanes x) {
+  vec z = x * x;
+  vec p = vsplat(-5.70498872745e-3f);
+  p = vfma(p, z, vsplat(2.06390887954e-2f));
+  p = vfma(p, z, vsplat(-5.37397155531e-2f));
+  p = vfma(p, z, vsplat(1.33314422036e-1f));
+  p = vfma(p, z, vsplat(-3.33332819422e-1f));
+  p = vfma(p * z, x, x);
+  vec a = lanes_abs(x);
+  vec large = 1.0f - 2.0f / (lanes_exp(a + a) + 1.0f);
+  large = (vec)((veci)large | ((veci)x & (int32_t)0x80000000));
+  return vselect(a < 0.625f, p, large);
+}
+#define LANES_MAP(function, x)                                     \
+  ({                                                               \
+    union { vec whole; float lane[16]; } lanes_ = {x};             \
+    for (int i_ = 0; i_ < 16; i_++) lanes_.lane[i_] = function##f(lanes_.lane[i_]); \
+    lanes_.whole;                                                  \
+  })
+
+#endif
+
+// a > b ? a : b: b where either is not a number.
+ESP_LANES_INLINE lanes lanes_max(lanes a, lanes b) { return lanes_select(a > b, a, b); }
+ESP_LANES_INLINE lanes lanes_min(lanes a, lanes b) { return lanes_select(a < b, a, b); }
+ESP_LANES_INLINE lanes lanes_sigmoid(lanes x) { return (real)1 / ((real)1 + lanes_exp(-x)); }
