@@ -27,7 +27,7 @@ typedef void (*product_kernel)(const product *);
 #define product_table ESP_NAME(product_table)
 #define product_rows ESP_NAME(product_rows)
 #define product_registers ESP_NAME(product_registers)
-#define product_most_rows ESP_NAME(product_most_rows)
+#define PRODUCT_MOST_ROWS 16
 #define product_rounded ESP_NAME(product_rounded)
 #endif
 
@@ -49,7 +49,7 @@ ESP_INLINE void product_body(const product *g, const int P, const int V, const b
   for (int block = 0; block < g->blocks; block++) {
     const float *x = g->x + (int64_t)block * P * xp;
     float *y = g->y + (int64_t)block * P * g->yp;
-    vreg sum[P][V];
+    vreg sum[PRODUCT_MOST_ROWS][4];  // constant bounds: an array of P x V would be of variable length
     ESP_UNROLL for (int p = 0; p < P; p++) {
       ESP_UNROLL for (int v = 0; v < V; v++) sum[p][v] = (vreg){0};
     }
@@ -58,7 +58,7 @@ ESP_INLINE void product_body(const product *g, const int P, const int V, const b
         const float *in = x + a * g->xa + b * g->xb, *w = g->w + a * g->wa + b * g->wb;
 #pragma clang loop unroll_count(4)
         for (int c = 0; c < g->nc; c++) {
-          vreg row[V];
+          vreg row[4];
           ESP_UNROLL for (int v = 0; v < V; v++) {
             row[v] = part && v == V - 1 ? rload_part(w + v * ESP_VECTOR, last) : rload(w + v * ESP_VECTOR);
           }
