@@ -37,6 +37,7 @@ static int32_t conv_parts(int32_t images) {
   const int32_t wanted = 4 * esp_threads();
   return images >= wanted || images < 1 ? 1 : (wanted + images - 1) / images;
 }
+static bool conv_is_depthwise(const conv_shape *g) { return g->groups == g->c && g->groups == g->k; }
 static int part_start(int size, int parts, int part) { return (int)((int64_t)size * part / parts); }
 
 #define ESP_SELF "conv2d.c"
@@ -46,6 +47,8 @@ ESP_DISPATCH(esp_conv2d_backward_input_f32)
 ESP_DISPATCH(esp_conv2d_backward_weight_f32)
 #else
 #include "dense_conv2d.h"
+#include "depthwise_conv2d.h"
+#include "depthwise_weight.h"
 
 static conv_plane ESP_NAME(forward_plane)(const conv_shape *g, int64_t x_stride, int64_t y_stride) {
   return (conv_plane){
@@ -59,8 +62,12 @@ static conv_plane ESP_NAME(forward_plane)(const conv_shape *g, int64_t x_stride,
 
 // All output channels of one image of one plane, in rows [row_begin, row_end): `reduced` channels of x and `width` of y
 // a group. Forward uses the weight where it lies unless its rows are far apart; backward it is transposed.
-static void ESP_NAME(dense_plane)(const conv_shape *g, const conv_plane *plane, const float *x, const float *w,
+static void ESP_NAME(conv_plane_rows)(const conv_shape *g, const conv_plane *plane, const float *x, const float *w,
                                   float *y, bool backward, int row_begin, int row_end) {
+  if (conv_is_depthwise(g)) {
+    depthwise_image(plane, g->c, g->s, x, w, y, row_begin, row_end);
+    return;
+  }
   const int cg = g->c / g->groups, kg = g->k / g->groups;
   const int reduced = backward ? kg : cg, width = backward ? cg : kg;
   const int taps = plane->rows.taps * plane->columns.taps;
@@ -118,7 +125,7 @@ static void ESP_NAME(conv_task)(void *context, int32_t index) {
     const conv_plane plane = ESP_NAME(forward_plane)(&g, x_stride, y_stride);
     x += image * g.h * plane.x_row;
     y += image * g.oh * plane.y_row;
-    ESP_NAME(dense_plane)(&g, &plane, x, w, y, false, part_start(g.oh, job->parts, part),
+    ESP_NAME(conv_plane_rows)(&g, &plane, x, w, y, false, part_start(g.oh, job->parts, part),
                           part_start(g.oh, job->parts, part + 1));
     return;
   }
@@ -131,7 +138,7 @@ static void ESP_NAME(conv_task)(void *context, int32_t index) {
         conv_backward_axis(g.w, g.ow, g.stride_w, g.pad_w, g.dilation_w, g.s, phase_w),
         x_stride, x_stride * g.ow, y_stride, y_stride * g.w,
       };
-      ESP_NAME(dense_plane)(&g, &plane, x, w, y, true, part_start(plane.rows.out, job->parts, part),
+      ESP_NAME(conv_plane_rows)(&g, &plane, x, w, y, true, part_start(plane.rows.out, job->parts, part),
                             part_start(plane.rows.out, job->parts, part + 1));
     }
   }
@@ -154,12 +161,42 @@ void ESP_NAME(esp_conv2d_backward_input_f32)(void *const *base, const void *rows
 
 // ---- backward to the weight ----
 
-// A partial gradient of one group of images, for one kernel row.
+// Tasks of one partial gradient: a register of channels of a depthwise convolution, otherwise a kernel row.
+static int32_t ESP_NAME(weight_parts)(const conv_shape *g) {
+  return conv_is_depthwise(g) ? (g->c + ESP_VECTOR - 1) / ESP_VECTOR : g->r;
+}
+
+static void ESP_NAME(depthwise_weight_task)(const esp_conv2d_weight_row *row, const conv_shape *g, void *const *base,
+                                            int partial, int block) {
+  const int groups = weight_groups(g->n), first = block * ESP_VECTOR;
+  const conv_plane plane = ESP_NAME(forward_plane)(g, row->operand[0].stride, row->operand[1].stride);
+  const float *x = (const float *)base[0] + row->operand[0].offset;
+  const float *dy = (const float *)base[1] + row->operand[1].offset;
+  float *dw = (float *)base[3] + row->operand[3].offset + partial * conv_weight_size(g);
+  const int width = g->c - first < ESP_VECTOR ? g->c - first : ESP_VECTOR;
+  for (int tap = 0; tap < g->r * g->s; tap++) memset(dw + tap * g->c + first, 0, (size_t)width * sizeof(float));
+  const int end = weight_group_start(g->n, groups, partial + 1);
+  for (int n = weight_group_start(g->n, groups, partial); n < end; n++) {
+    depthwise_weight_image(&plane, g->c, first, x + n * g->h * plane.x_row, dy + n * g->oh * plane.y_row, dw);
+  }
+}
+
+// A part of a partial gradient.
 static void ESP_NAME(weight_task)(void *context, int32_t index) {
   const conv_job *job = context;
   const esp_conv2d_weight_row *row = job->rows;
-  while (index >= weight_groups(row->n) * row->r) index -= weight_groups(row->n) * row->r, row++;
-  const conv_shape g = conv_weight_shape_of(row);
+  conv_shape g;
+  for (;; row++) {
+    g = conv_weight_shape_of(row);
+    const int32_t tasks = weight_groups(g.n) * ESP_NAME(weight_parts)(&g);
+    if (index < tasks) break;
+    index -= tasks;
+  }
+  if (conv_is_depthwise(&g)) {
+    const int blocks = ESP_NAME(weight_parts)(&g);
+    ESP_NAME(depthwise_weight_task)(row, &g, job->base, index / blocks, index % blocks);
+    return;
+  }
   const int parts = weight_groups(g.n), part = index / g.r, r = index % g.r;
   const int cg = g.c / g.groups, kg = g.k / g.groups;
   const conv_plane plane = ESP_NAME(forward_plane)(&g, row->operand[0].stride, row->operand[1].stride);
@@ -208,8 +245,8 @@ void ESP_NAME(esp_conv2d_backward_weight_f32)(void *const *base, const void *row
   conv_job job = {base, rows, count, 1, true};
   int32_t tasks = 0;
   for (int32_t i = 0; i < count; i++) {
-    const esp_conv2d_weight_row *row = (const esp_conv2d_weight_row *)rows + i;
-    tasks += weight_groups(row->n) * row->r;
+    const conv_shape g = conv_weight_shape_of((const esp_conv2d_weight_row *)rows + i);
+    tasks += weight_groups(g.n) * ESP_NAME(weight_parts)(&g);
   }
   esp_parallel(tasks, ESP_NAME(weight_task), &job);
   esp_parallel(count, conv2d_add_partials_task_f32, &(conv2d_job_f32){base, rows, count});

@@ -1,0 +1,189 @@
+// Depthwise convolution of one image, forward, backward to the input and to the weight: one register of channels at a
+// time, channels last.
+//
+// Forward: a segment of 16, 8 or 4 output columns lives in registers with the weights of one kernel row; each input
+// column is read once a kernel row and added into every output that it meets. Kernel width, dilation, stride and segment
+// are constants, so which outputs those are is known when compiling; only the (kernel − 1)·dilation columns at either
+// end may lie outside the image and are tested. Kernel rows outside the image are skipped. Backward to the input is the
+// same convolution with reversed taps (stride 1), or one of stride 1 and fewer taps for each phase of the stride.
+// Backward to the weight: a segment of dy in registers, one accumulator a tap over the whole image.
+// Other kernels, and images narrower than four columns, take a plain loop over pixels.
+#include "conv2d_shape.h"
+#include "vreg.h"
+#ifndef ESP_DEPTHWISE_COMMON
+#define ESP_DEPTHWISE_COMMON
+#define depthwise_segment ESP_NAME(depthwise_segment)
+#define depthwise_rows ESP_NAME(depthwise_rows)
+#define depthwise_pixels ESP_NAME(depthwise_pixels)
+#define depthwise_choose ESP_NAME(depthwise_choose)
+#define depthwise_image ESP_NAME(depthwise_image)
+
+// One register of channels of one image: pointers are at the first of these channels.
+typedef struct {
+  const conv_plane *plane;
+  const float *x, *w;  // w: first tap; taps are wa (rows) and wb (columns) apart, which may be negative
+  float *y;
+  const float *mask;  // masked variants write 0 where this, laid out as y, is not positive
+  int64_t wa, wb;
+  int32_t row_begin, row_end, last;  // last: channels, 1 … ESP_VECTOR
+} depthwise_block;
+typedef void (*depthwise_kernel)(const depthwise_block *);
+#endif
+
+#if (ESP_VECTOR == 16 && !defined(ESP_DEPTHWISE_16)) || (ESP_VECTOR == 8 && !defined(ESP_DEPTHWISE_8)) || \
+    (ESP_VECTOR == 4 && !defined(ESP_DEPTHWISE_4))
+#if ESP_VECTOR == 16
+#define ESP_DEPTHWISE_16
+#elif ESP_VECTOR == 8
+#define ESP_DEPTHWISE_8
+#else
+#define ESP_DEPTHWISE_4
+#endif
+#undef DEPTHWISE_SEGMENT
+#define DEPTHWISE_SEGMENT (ESP_MANY_REGISTERS ? 16 : 8)
+
+// T output columns from j on, in row i. K taps a row, D apart; S: stride of the output; all constants, and so are `part`
+// (fewer channels than a register), `relu` (of x as it is read) and `masked`.
+ESP_INLINE void depthwise_segment(const depthwise_block *b, const int K, const int D, const int S, const int T,
+                                  const bool part, const bool relu, const bool masked, int i, int j, int a_begin,
+                                  int a_end) {
+  const conv_plane *plane = b->plane;
+  const int edge = (K - 1) * D, width = (T - 1) * S + edge + 1;  // input columns that may lie outside, and all of them
+  const int column = j * S + plane->columns.shift, low = -column, high = plane->columns.in - column;
+  const int64_t stride = plane->x_stride;
+  vreg sum[16];
+  ESP_UNROLL for (int t = 0; t < T; t++) sum[t] = (vreg){0};
+  const int64_t y_stride = plane->columns.spread * plane->y_stride;
+  for (int a = a_begin; a < a_end; a++) {
+    const float *w = b->w + a * b->wa;
+    const float *in = b->x + (i * plane->rows.stride + plane->rows.shift + a * plane->rows.step) * plane->x_row +
+                      column * stride;
+    vreg tap[8];
+    ESP_UNROLL for (int k = 0; k < K; k++) {
+      tap[k] = part ? rload_part(w + k * b->wb, b->last) : rload(w + k * b->wb);
+    }
+    ESP_UNROLL for (int q = 0; q < width; q++, in += stride) {
+      if ((q < edge && q < low) || (q >= width - edge && q >= high)) continue;
+      vreg value = part ? rload_part(in, b->last) : rload(in);
+      if (relu) value = rrelu(value);
+      ESP_UNROLL for (int k = 0; k < K; k++) {
+        const int t = (q - k * D) / S;
+        if (q >= k * D && (q - k * D) % S == 0 && t < T) sum[t] = rfma(value, tap[k], sum[t]);
+      }
+    }
+  }
+  const int64_t offset = (plane->rows.first + i * plane->rows.spread) * plane->y_row +
+                         (plane->columns.first + j * plane->columns.spread) * plane->y_stride;
+  ESP_UNROLL for (int t = 0; t < T; t++) {
+    float *out = b->y + offset + t * y_stride;
+    if (masked) {
+      const float *sign = b->mask + offset + t * y_stride;
+      sum[t] = rkeep_positive(sum[t], part ? rload_part(sign, b->last) : rload(sign));
+    }
+    if (part) rstore_part(out, sum[t], b->last); else rstore(out, sum[t]);
+  }
+}
+
+// Rows of segments; the last segment of a row ends at its end and may repeat columns.
+ESP_INLINE void depthwise_rows(const depthwise_block *b, const int K, const int D, const int S, const bool part,
+                               const bool relu, const bool masked) {
+  const int columns = b->plane->columns.out;
+  for (int i = b->row_begin; i < b->row_end; i++) {
+    int a_begin, a_end, j = 0;
+    conv_axis_taps(&b->plane->rows, i, &a_begin, &a_end);
+    for (; columns - j >= DEPTHWISE_SEGMENT; j += DEPTHWISE_SEGMENT) {
+      depthwise_segment(b, K, D, S, DEPTHWISE_SEGMENT, part, relu, masked, i, j, a_begin, a_end);
+    }
+    while (j < columns) {
+      const int left = columns - j;
+      if (left > 4 && columns >= 8) {
+        if (left < 8) j = columns - 8;
+        depthwise_segment(b, K, D, S, 8, part, relu, masked, i, j, a_begin, a_end);
+        j += 8;
+      } else {
+        if (left < 4) j = columns - 4;
+        depthwise_segment(b, K, D, S, 4, part, relu, masked, i, j, a_begin, a_end);
+        j += 4;
+      }
+    }
+  }
+}
+
+// Any kernel and any size, pixel by pixel.
+ESP_INLINE void depthwise_pixels(const depthwise_block *b, const bool part, const bool relu, const bool masked) {
+  const conv_axis *rows = &b->plane->rows, *columns = &b->plane->columns;
+  for (int i = b->row_begin; i < b->row_end; i++) {
+    int a_begin, a_end;
+    conv_axis_taps(rows, i, &a_begin, &a_end);
+    for (int j = 0; j < columns->out; j++) {
+      int k_begin, k_end;
+      conv_axis_taps(columns, j, &k_begin, &k_end);
+      vreg sum = {0};
+      for (int a = a_begin; a < a_end; a++) {
+        const float *in = b->x + (i * rows->stride + rows->shift + a * rows->step) * b->plane->x_row +
+                          (j * columns->stride + columns->shift) * b->plane->x_stride;
+        for (int k = k_begin; k < k_end; k++) {
+          const float *w = b->w + a * b->wa + k * b->wb, *from = in + k * columns->step * b->plane->x_stride;
+          vreg value = part ? rload_part(from, b->last) : rload(from);
+          if (relu) value = rrelu(value);
+          sum = rfma(value, part ? rload_part(w, b->last) : rload(w), sum);
+        }
+      }
+      const int64_t offset = (rows->first + i * rows->spread) * b->plane->y_row +
+                             (columns->first + j * columns->spread) * b->plane->y_stride;
+      if (masked) {
+        sum = rkeep_positive(sum, part ? rload_part(b->mask + offset, b->last) : rload(b->mask + offset));
+      }
+      if (part) rstore_part(b->y + offset, sum, b->last); else rstore(b->y + offset, sum);
+    }
+  }
+}
+
+// Kernel width, dilation and stride of the variants that are compiled; 1, 2 and 3 taps also arise as phases of a stride.
+#define DEPTHWISE_VARIANTS(X) \
+  X(1, 1, 1) X(2, 1, 1) X(3, 1, 1) X(5, 1, 1) X(3, 2, 1) X(5, 2, 1) X(3, 1, 2) X(5, 1, 2) X(3, 2, 2) X(5, 2, 2)
+
+#define DEPTHWISE_NAME(K, D, S, kind) ESP_JOIN(depthwise_##K##_##D##_##S##_##kind, ESP_ISA)
+#define DEPTHWISE_DEFINE(K, D, S)                                         \
+  static void DEPTHWISE_NAME(K, D, S, full)(const depthwise_block *b) {   \
+    depthwise_rows(b, K, D, S, false, false, false);                      \
+  }                                                                       \
+  static void DEPTHWISE_NAME(K, D, S, part)(const depthwise_block *b) {   \
+    depthwise_rows(b, K, D, S, true, false, false);                       \
+  }
+DEPTHWISE_VARIANTS(DEPTHWISE_DEFINE)
+static void ESP_NAME(depthwise_pixels_full)(const depthwise_block *b) { depthwise_pixels(b, false, false, false); }
+static void ESP_NAME(depthwise_pixels_part)(const depthwise_block *b) { depthwise_pixels(b, true, false, false); }
+
+static depthwise_kernel depthwise_choose(const conv_plane *plane, bool part) {
+  const conv_axis *columns = &plane->columns;
+  const int edge = (columns->taps - 1) * columns->step;
+  // At either end no more may lie outside than the segments test for.
+  const int beyond = (columns->out - 1) * columns->stride + columns->shift + edge + 1 - columns->in;
+  if (columns->out >= 4 && -columns->shift <= edge && beyond <= edge) {
+#define DEPTHWISE_CASE(K, D, S)                                                                       \
+  if (columns->taps == K && (columns->step == D || K == 1) && columns->stride == S) {                 \
+    return part ? DEPTHWISE_NAME(K, D, S, part) : DEPTHWISE_NAME(K, D, S, full);                      \
+  }
+    DEPTHWISE_VARIANTS(DEPTHWISE_CASE)
+#undef DEPTHWISE_CASE
+  }
+  return part ? ESP_NAME(depthwise_pixels_part) : ESP_NAME(depthwise_pixels_full);
+}
+
+// All `channels` of one image in rows [row_begin, row_end) of the plane; w is [r, s, channels], s = kernel_columns.
+static void depthwise_image(const conv_plane *plane, int channels, int kernel_columns, const float *x, const float *w,
+                            float *y, int row_begin, int row_end) {
+  depthwise_block b = {.plane = plane, .row_begin = row_begin, .row_end = row_end};
+  b.wa = (int64_t)plane->rows.tap_step * kernel_columns * channels;
+  b.wb = (int64_t)plane->columns.tap_step * channels;
+  w += ((int64_t)plane->rows.tap * kernel_columns + plane->columns.tap) * channels;
+  for (int first = 0; first < channels; first += ESP_VECTOR) {
+    b.last = channels - first < ESP_VECTOR ? channels - first : ESP_VECTOR;
+    b.x = x + first;
+    b.w = w + first;
+    b.y = y + first;
+    depthwise_choose(plane, b.last < ESP_VECTOR)(&b);
+  }
+}
+#endif
