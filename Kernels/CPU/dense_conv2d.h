@@ -7,6 +7,7 @@
 // output channels at a time, into a panel on the stack.
 #include "conv2d_shape.h"
 #include "product.h"
+#include "transpose.h"
 #ifndef ESP_DENSE_COMMON
 #define ESP_DENSE_COMMON
 // Floats of a weight panel: 64 KiB, which the second-level cache holds beside the image.
@@ -15,7 +16,6 @@
 #define dense_pack ESP_NAME(dense_pack)
 #define dense_pack_transposed ESP_NAME(dense_pack_transposed)
 #define dense_weight_image ESP_NAME(dense_weight_image)
-#define transpose_block ESP_NAME(transpose_block)
 #endif
 
 #if (ESP_VECTOR == 16 && !defined(ESP_DENSE_16)) || (ESP_VECTOR == 8 && !defined(ESP_DENSE_8)) || \
@@ -93,28 +93,6 @@ static void dense_image(const conv_plane *plane, const product *weights, int reg
 #undef DENSE_BLOCK
 }
 
-// to[i·to_step + j] = from[j·from_step + i] for i < rows ≤ 16 and j < columns ≤ 16.
-ESP_INLINE void transpose_block(const float *from, int64_t from_step, float *to, int64_t to_step, int rows, int columns) {
-  if (rows < 16 || columns < 16) {
-    for (int i = 0; i < rows; i++) {
-      for (int j = 0; j < columns; j++) to[i * to_step + j] = from[j * from_step + i];
-    }
-    return;
-  }
-  vec a[16], b[16];
-  ESP_UNROLL for (int i = 0; i < 16; i++) a[i] = vload(from + i * from_step);
-  // Four perfect shuffles of the sixteen rows transpose them.
-  ESP_UNROLL for (int round = 0; round < 4; round++) {
-    ESP_UNROLL for (int i = 0; i < 8; i++) {
-      b[2 * i] = __builtin_shufflevector(a[i], a[i + 8], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-      b[2 * i + 1] =
-          __builtin_shufflevector(a[i], a[i + 8], 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-    }
-    ESP_UNROLL for (int i = 0; i < 16; i++) a[i] = b[i];
-  }
-  ESP_UNROLL for (int i = 0; i < 16; i++) vstore(to + i * to_step, a[i]);
-}
-
 // Copies, for every tap of the plane, columns [0, width) of rows [0, nc) of its weights to the panel, and points
 // `weights` at it. `w`: the block's first element of tap (0, 0); rows are `row` apart, taps `tap` apart.
 static void dense_pack(const conv_plane *plane, product *weights, const float *w, int64_t row, int64_t tap,
@@ -146,13 +124,7 @@ static void dense_pack_transposed(const conv_plane *plane, product *weights, con
     for (int b = 0; b < columns->taps; b++) {
       const int r = rows->tap + a * rows->tap_step, s = columns->tap + b * columns->tap_step;
       const float *from = w + ((int64_t)r * kernel_columns + s) * tap;
-      for (int k = 0; k < weights->nc; k += 16) {
-        const int depth = weights->nc - k < 16 ? weights->nc - k : 16;
-        for (int j = 0; j < width; j += 16) {
-          const int across = width - j < 16 ? width - j : 16;
-          transpose_block(from + j * row + k, row, to + k * panel_row + j, panel_row, depth, across);
-        }
-      }
+      pack_transposed(from, row, to, panel_row, weights->nc, width);
       to += weights->nc * panel_row;
     }
   }
