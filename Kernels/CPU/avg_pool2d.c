@@ -75,7 +75,7 @@ static void ESP_NAME(avg_pool_backward_body)(void *const *base, const void *row,
   const esp_avg_pool2d_row *r = row;
   int64_t sy = r->operand[0].stride, sx = r->operand[1].stride;
   for (int64_t unit = from; unit < to; unit++) {
-    int64_t image = unit / r->h, o0, o1, ignored;
+    int64_t image = unit / r->h, o0, o1, begin, stop;  // the last two are not needed
     ESP_NAME(avg_windows)(unit % r->h + r->pad_h, r->r, r->stride_h, r->oh, &o0, &o1);
     const real *dy = (const real *)base[0] + r->operand[0].offset + image * r->oh * r->ow * sy;
     for (int64_t w = 0; w < r->w; w++) {
@@ -87,9 +87,9 @@ static void ESP_NAME(avg_pool_backward_body)(void *const *base, const void *row,
         lanes sum = lanes_splat(0);
         for (int64_t o = o0; o < o1; o++) {
           int64_t rows, columns;
-          ESP_NAME(avg_taps)(o, r->stride_h, r->pad_h, r->r, r->h, r->count_include_pad, &ignored, &ignored, &rows);
+          ESP_NAME(avg_taps)(o, r->stride_h, r->pad_h, r->r, r->h, r->count_include_pad, &begin, &stop, &rows);
           for (int64_t p = p0; p < p1; p++) {
-            ESP_NAME(avg_taps)(p, r->stride_w, r->pad_w, r->s, r->w, r->count_include_pad, &ignored, &ignored, &columns);
+            ESP_NAME(avg_taps)(p, r->stride_w, r->pad_w, r->s, r->w, r->count_include_pad, &begin, &stop, &columns);
             lanes inverse = lanes_splat((real)1 / (real)(rows * columns));
             sum = lanes_fma(lanes_load_part(dy + (o * r->ow + p) * sy + c, n), inverse, sum);
           }

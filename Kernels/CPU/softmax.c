@@ -64,14 +64,27 @@ static void ESP_NAME(softmax_line)(const real *x, real *y, int64_t size, bool lo
   }
 }
 
+#define RESTART 32  // vectors in a float sum of columns
+
+ESP_LANES_INLINE lanes ESP_NAME(softmax_rounded)(const double *sum) {
+  real each[LANES];
+  for (int j = 0; j < LANES; j++) each[j] = (real)sum[j];
+  return lanes_load(each);
+}
+
 static void ESP_NAME(softmax_columns)(const real *x, real *y, int64_t size, int64_t step, int64_t n, bool logarithm) {
   lanes top = lanes_splat(-(real)INFINITY), sum = lanes_splat(0);
   for (int64_t i = 0; i < size; i++) top = lanes_max(lanes_load_part(x + i * step, n), top);
+  double total[LANES] = {0};
   for (int64_t i = 0; i < size; i++) {
     lanes e = lanes_exp(lanes_load_part(x + i * step, n) - top);
     if (!logarithm) lanes_store_part(y + i * step, e, n);
     sum += e;
+    if (i % RESTART < RESTART - 1 && i < size - 1) continue;
+    lanes_fold(total, sum);
+    sum = lanes_splat(0);
   }
+  sum = ESP_NAME(softmax_rounded)(total);
   if (logarithm) {
     lanes shift = LANES_MAP(log, sum);
     for (int64_t i = 0; i < size; i++) {
@@ -140,10 +153,15 @@ static void ESP_NAME(softmax_backward_body)(void *const *base, const void *row, 
       }
       continue;
     }
+    double total[LANES] = {0};
     for (int64_t i = 0; i < r->size; i++) {
       lanes d = lanes_load_part(dy + i * step, n);
       sum = r->logarithm ? sum + d : lanes_fma(d, lanes_load_part(y + i * step, n), sum);
+      if (i % RESTART < RESTART - 1 && i < r->size - 1) continue;
+      lanes_fold(total, sum);
+      sum = lanes_splat(0);
     }
+    sum = ESP_NAME(softmax_rounded)(total);
     for (int64_t i = 0; i < r->size; i++) {
       lanes v = lanes_load_part(y + i * step, n), d = lanes_load_part(dy + i * step, n);
       lanes_store_part(dx + i * step, ESP_NAME(softmax_gradient)(v, d, sum, r->logarithm), n);
