@@ -1,0 +1,172 @@
+import CKernels
+
+/// The sum of many tensors in one pass, each times a weight of its own if there are weights: a
+/// mixture of candidates, a node of a cell, or gradients that meet.
+///
+/// Operands: the tensors, then, with weights, one vector; tensor k takes its element `indices[k]`.
+struct Combine: Operation {
+  static let stem = "combine"
+  let count: Int
+  /// Elements of the weight vector, one a tensor; empty without weights.
+  let indices: [Int32]
+
+  func resultTypes(_ operands: [TensorType]) -> [TensorType] {
+    precondition(
+      count >= 1 && count <= Int(ESP_COMBINE_MAX), "combine: \(count) tensors, at most 16")
+    for k in 1..<max(count, 1) where k < count {
+      precondition(
+        operands[k].shape == operands[0].shape && operands[k].dtype == operands[0].dtype,
+        "combine: tensor \(k) is \(operands[k]), tensor 0 is \(operands[0])")
+    }
+    if !indices.isEmpty {
+      let weights = operands[count].shape
+      precondition(
+        weights.rank == 1 && indices.allSatisfy { Int($0) < weights[0] },
+        "combine: weights \(weights) for \(count) tensors")
+    }
+    return [operands[0]]
+  }
+  func requiredLayout(at index: Int) -> LayoutRequirement {
+    index < count && indices.isEmpty ? .same : .standard
+  }
+
+  func emit(into builder: inout LaunchBuilder) {
+    let type = builder.resultTypes[0]
+    var row = esp_combine_row()
+    row.count = Int32(count)
+    row.channels = Int32(max(type.runLength, 1))
+    row.pixels = Int32(type.shape.count / max(type.runLength, 1))
+    row.index = tuple(indices)
+    builder.emit(
+      .combine, type.dtype,
+      operands(&builder) + [indices.isEmpty ? .absent : builder.operand(count), builder.result()],
+      row: row, openCL: OpenCLCall(kernel: "combine", items: elementwiseItems(type.shape.count)))
+  }
+
+  private func operands(_ builder: inout LaunchBuilder) -> [Operand] {
+    (0..<Int(ESP_COMBINE_MAX)).map { $0 < count ? builder.operand($0) : .absent }
+  }
+
+  func gradient(_ context: GradientContext) -> [Tensor?] {
+    var gradients: [Tensor?] = context.operands.map { _ in nil }
+    for k in 0..<count where context.isWanted[k] {
+      gradients[k] =
+        indices.isEmpty
+        ? context.dy
+        : recordAll(
+          Combine(count: 1, indices: [indices[k]]), [context.dy, context.operands[count]])[0]
+    }
+    if !indices.isEmpty && context.isWanted[count] {
+      let xs = Array(context.operands[..<count])
+      gradients[count] = recordAll(
+        CombineWeightGradient(
+          indices: indices, weightCount: context.operands[count].shape[0]), xs + [context.dy])[0]
+    }
+    return gradients
+  }
+}
+
+/// The gradient of a weighted sum towards its weights: `dw[indices[k]] = Σ dy · x_k`.
+struct CombineWeightGradient: Operation {
+  static let stem = "combine"
+  let indices: [Int32]
+  let weightCount: Int
+
+  func resultTypes(_ operands: [TensorType]) -> [TensorType] {
+    [TensorType([weightCount], operands[0].dtype)]
+  }
+
+  func emit(into builder: inout LaunchBuilder) {
+    let count = indices.count
+    let type = builder.operandTypes[0]
+    var row = esp_combine_backward_row()
+    row.count = Int32(count)
+    let images = type.shape.rank == 4 ? max(type.shape[0], 1) : 1
+    row.images = Int32(images)
+    row.channels = Int32(max(type.runLength, 1))
+    row.pixels = Int32(type.shape.count / max(type.runLength, 1))
+    row.index = tuple(indices)
+    if Set(indices).count < weightCount {
+      builder.emitFill(builder.result(), builder.resultTypes[0], Scalar.bits(0))
+    }
+    let workspace = builder.workspace(count * images, .float64)
+    builder.emit(
+      .combineBackward, type.dtype,
+      (0..<Int(ESP_COMBINE_MAX)).map { $0 < count ? builder.operand($0) : .absent }
+        + [builder.operand(count), builder.result(), workspace],
+      row: row, openCL: OpenCLCall(kernel: "combine_backward", items: count * images))
+  }
+
+  func gradient(_ context: GradientContext) -> [Tensor?] {
+    // dw = Σ dy·x: towards x_k it is w̄_k·dy, towards dy the sum of w̄_k·x_k.
+    let count = indices.count
+    let dw = context.dy
+    var gradients: [Tensor?] = context.operands.map { _ in nil }
+    for k in 0..<count where context.isWanted[k] {
+      gradients[k] = recordAll(
+        Combine(count: 1, indices: [indices[k]]), [context.operands[count], dw])[0]
+    }
+    if context.isWanted[count] {
+      gradients[count] = recordAll(
+        Combine(count: count, indices: indices), Array(context.operands[..<count]) + [dw])[0]
+    }
+    return gradients
+  }
+}
+
+private typealias Sixteen = (
+  Int32, Int32, Int32, Int32, Int32, Int32, Int32, Int32, Int32, Int32, Int32, Int32, Int32, Int32,
+  Int32, Int32
+)
+
+private func tuple(_ list: [Int32]) -> Sixteen {
+  func at(_ k: Int) -> Int32 { k < list.count ? list[k] : 0 }
+  return (
+    at(0), at(1), at(2), at(3), at(4), at(5), at(6), at(7), at(8), at(9), at(10), at(11), at(12),
+    at(13), at(14), at(15)
+  )
+}
+
+extension Kernel {
+  static let combine = Kernel("combine", esp_combine_f32, esp_combine_f64)
+  static let combineBackward = Kernel(
+    "combine_backward", esp_combine_backward_f32, esp_combine_backward_f64)
+}
+
+/// The sum of tensors of one shape, in order, in one pass.
+public func addAll(_ tensors: [Tensor]) -> Tensor {
+  precondition(!tensors.isEmpty, "addAll: no tensors")
+  var rest = tensors[...]
+  var result = rest.removeFirst()
+  while !rest.isEmpty {
+    let part = [result] + rest.prefix(Int(ESP_COMBINE_MAX) - 1)
+    rest = rest.dropFirst(Int(ESP_COMBINE_MAX) - 1)
+    result =
+      result.dtype.isFloatingPoint
+      ? recordAll(Combine(count: part.count, indices: []), part)[0]
+      : part.dropFirst().reduce(part[0]) { $0 + $1 }
+  }
+  return result
+}
+
+/// `Σ_k weights[indices[k]] · tensors[k]`, in one pass.
+///
+/// - Parameters:
+///   - weights: A vector, differentiable.
+///   - indices: Which weight each tensor takes; by default the k-th.
+public func weightedSum(_ tensors: [Tensor], weights: Tensor, indices: [Int]? = nil) -> Tensor {
+  let indices = (indices ?? Array(tensors.indices)).map { Int32($0) }
+  precondition(
+    indices.count == tensors.count, "weightedSum: \(indices.count) indices, \(tensors.count) tensors")
+  var parts: [Tensor] = []
+  var start = 0
+  while start < tensors.count {
+    let end = min(start + Int(ESP_COMBINE_MAX), tensors.count)
+    parts.append(
+      recordAll(
+        Combine(count: end - start, indices: Array(indices[start..<end])),
+        Array(tensors[start..<end]) + [weights])[0])
+    start = end
+  }
+  return parts.count == 1 ? parts[0] : addAll(parts)
+}

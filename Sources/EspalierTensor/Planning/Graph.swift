@@ -1,0 +1,86 @@
+/// A block's operations, forward and backward, in the form that passes rewrite.
+struct Graph {
+  struct Node {
+    var operation: any Operation
+    var operands: [Int32]
+    var results: [Int32]
+    var scalars: [Scalar]
+    var isBackward: Bool
+    /// The recorded operation it came from, for messages.
+    var origin: Int32
+  }
+
+  var nodes: [Node] = []
+  /// Type of every value.
+  var types: [TensorType] = []
+  /// Values that come from outside, one an operand.
+  var operands: [Int32] = []
+  /// Values that leave the block.
+  var results: [Int32] = []
+  /// The upstream gradient of each result, where the backward has one.
+  var upstream: [Int32?] = []
+  /// The gradient of each operand, where one was wanted and exists.
+  var gradients: [Int32?] = []
+
+  /// Appends a value of the given type.
+  mutating func makeValue(_ type: TensorType) -> Int32 {
+    types.append(type)
+    return Int32(types.count - 1)
+  }
+
+  /// Values that must be computed whatever else happens.
+  var roots: [Int32] { results + gradients.compactMap { $0 } }
+}
+
+/// A rewrite of a block's graph; each can be switched off to find what broke.
+struct Pass: Sendable {
+  let name: String
+  let apply: @Sendable (inout Graph) -> Void
+
+  /// All passes, in order.
+  static let all: [Pass] = [.mergeEqual, .dropUnused]
+
+  /// Drops operations whose results nobody uses.
+  static let dropUnused = Pass(name: "drop-unused") { graph in
+    var used = [Bool](repeating: false, count: graph.types.count)
+    for root in graph.roots { used[Int(root)] = true }
+    var kept: [Graph.Node] = []
+    for node in graph.nodes.reversed() {
+      guard node.operation.hasEffect || node.results.contains(where: { used[Int($0)] }) else {
+        continue
+      }
+      for operand in node.operands { used[Int(operand)] = true }
+      kept.append(node)
+    }
+    graph.nodes = kept.reversed()
+  }
+
+  /// Computes equal parts once: the pools of one source on all its edges, for example.
+  static let mergeEqual = Pass(name: "merge-equal") { graph in
+    struct Key: Hashable {
+      let operation: AnyHashable
+      let operands: [Int32]
+      let isBackward: Bool
+    }
+    var seen: [Key: [Int32]] = [:]
+    var replacement: [Int32: Int32] = [:]
+    let fixed = Set(graph.roots)
+    var kept: [Graph.Node] = []
+    for var node in graph.nodes {
+      node.operands = node.operands.map { replacement[$0] ?? $0 }
+      // A scalar's value is unknown here, so only operations without any can be equal.
+      if !node.operation.hasEffect && node.scalars.isEmpty {
+        let key = Key(
+          operation: AnyHashable(node.operation), operands: node.operands,
+          isBackward: node.isBackward)
+        if let known = seen[key], !node.results.contains(where: { fixed.contains($0) }) {
+          for (old, new) in zip(node.results, known) { replacement[old] = new }
+          continue
+        }
+        seen[key] = node.results
+      }
+      kept.append(node)
+    }
+    graph.nodes = kept
+  }
+}

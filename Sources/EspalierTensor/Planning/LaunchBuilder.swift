@@ -1,0 +1,182 @@
+import CKernels
+
+/// A kernel in its forms for element types; the OpenCL name is the stem unless `emit` says otherwise.
+public struct Kernel: Sendable {
+  let name: String
+  let float32: esp_kernel?
+  let float64: esp_kernel?
+  let int32: esp_kernel?
+  let bool: esp_kernel?
+
+  init(
+    _ name: String, _ float32: esp_kernel?, _ float64: esp_kernel?, int32: esp_kernel? = nil,
+    bool: esp_kernel? = nil
+  ) {
+    self.name = name
+    self.float32 = float32
+    self.float64 = float64
+    self.int32 = int32
+    self.bool = bool
+  }
+
+  func function(_ dtype: DType) -> esp_kernel {
+    let found =
+      switch dtype {
+      case .float32: float32
+      case .float64: float64
+      case .int32: int32
+      case .bool: bool
+      }
+    guard let found else { preconditionFailure("\(name) has no \(dtype) kernel") }
+    return found
+  }
+}
+
+/// One operand of a kernel call while a plan is made.
+public struct Operand: Sendable {
+  /// Number of the value or workspace in the builder; -1 for an absent operand.
+  var number: Int32
+  /// Element type as the kernel will see it.
+  var dtype: DType
+  /// Elements between runs.
+  var stride: Int32
+
+  /// An operand that is exactly zero and not read.
+  static let absent = Operand(number: -1, dtype: .float32, stride: 0)
+}
+
+/// How an OpenCL device runs a call: the kernel's name and the number of work-items a row.
+public struct OpenCLCall: Sendable {
+  var kernel: String
+  var items: Int
+  var localSize = 1
+}
+
+/// A kernel call before memory is planned.
+struct PendingLaunch {
+  var kernel: Kernel
+  var dtype: DType
+  var operands: [Operand]
+  var scalars: [Scalar]
+  var row: [UInt8]
+  var openCL: OpenCLCall?
+  /// The record it belongs to, for messages.
+  var origin: Int32
+}
+
+/// Collects the kernel calls of one operation.
+public struct LaunchBuilder {
+  let operandTypes: [TensorType]
+  let resultTypes: [TensorType]
+  let operandNumbers: [Int32]
+  let resultNumbers: [Int32]
+  let scalars: [Scalar]
+  let origin: Int32
+  /// Float32 values are held and computed in float64.
+  let isReference: Bool
+  /// Results that may be aliases of an operand.
+  let mayAlias: [Bool]
+
+  var launches: [PendingLaunch] = []
+  var aliases: [(result: Int32, operand: Int32)] = []
+  /// Workspaces made: bytes of each; numbered from -2 downwards.
+  var workspaces: [Int] = []
+
+  private func seen(_ dtype: DType) -> DType {
+    isReference && dtype == .float32 ? .float64 : dtype
+  }
+
+  /// Operand `index` of the operation.
+  public func operand(_ index: Int) -> Operand {
+    let type = operandTypes[index]
+    return Operand(
+      number: operandNumbers[index], dtype: seen(type.dtype), stride: Int32(type.runLength))
+  }
+
+  /// Result `index` of the operation.
+  public func result(_ index: Int = 0) -> Operand {
+    let type = resultTypes[index]
+    return Operand(
+      number: resultNumbers[index], dtype: seen(type.dtype), stride: Int32(type.runLength))
+  }
+
+  /// Memory that lives as long as the operation's calls.
+  public mutating func workspace(_ count: Int, _ dtype: DType) -> Operand {
+    let dtype = seen(dtype)
+    workspaces.append(count * dtype.byteCount)
+    return Operand(number: Int32(-1 - workspaces.count), dtype: dtype, stride: 1)
+  }
+
+  /// Says that result 0 is operand 0 under another shape.
+  /// - Returns: False where a copy is needed.
+  public mutating func alias() -> Bool {
+    guard mayAlias[0] else { return false }
+    aliases.append((resultNumbers[0], operandNumbers[0]))
+    return true
+  }
+
+  /// Adds a kernel call; `row` is the kernel's row with its structural fields set.
+  public mutating func emit<Row>(
+    _ kernel: Kernel, _ dtype: DType, _ operands: [Operand], scalars: [Scalar] = [], row: Row,
+    openCL: OpenCLCall? = nil
+  ) {
+    let bytes = withUnsafeBytes(of: row) { Array($0) }
+    launches.append(
+      PendingLaunch(
+        kernel: kernel, dtype: seen(dtype), operands: operands, scalars: scalars, row: bytes,
+        openCL: openCL, origin: origin))
+  }
+}
+
+/// Sizes and strides of a view of up to six dimensions, as rows want them: outermost first, padded
+/// in front with size 1.
+struct StridedView {
+  typealias Six = (Int32, Int32, Int32, Int32, Int32, Int32)
+  var sizes: [Int]
+  /// One list of strides an operand.
+  var strides: [[Int]]
+
+  /// Merges neighbouring dimensions that every operand walks as one.
+  mutating func collapse() {
+    var axis = 0
+    while axis < sizes.count {
+      if sizes[axis] == 1 && sizes.count > 1 {
+        sizes.remove(at: axis)
+        for k in strides.indices { strides[k].remove(at: axis) }
+        continue
+      }
+      if axis > 0, strides.allSatisfy({ $0[axis - 1] == $0[axis] * sizes[axis] }) {
+        sizes[axis - 1] *= sizes[axis]
+        for k in strides.indices { strides[k][axis - 1] = strides[k][axis] }
+        sizes.remove(at: axis)
+        for k in strides.indices { strides[k].remove(at: axis) }
+        continue
+      }
+      axis += 1
+    }
+  }
+
+  static func six(_ list: [Int], padding: Int) -> Six {
+    precondition(list.count <= 6, "a view has \(list.count) dimensions, at most six are supported")
+    var all = [Int32](repeating: Int32(padding), count: 6 - list.count)
+    all.append(contentsOf: list.map { Int32($0) })
+    return (all[0], all[1], all[2], all[3], all[4], all[5])
+  }
+
+  var size: Six { StridedView.six(sizes, padding: 1) }
+  func stride(_ k: Int) -> Six { StridedView.six(strides[k], padding: 0) }
+}
+
+extension TensorType {
+  /// Strides by which this operand walks over a result of shape `shape` under broadcasting.
+  func strides(broadcastTo shape: Shape) -> [Int] {
+    let own = strides
+    var result = [Int](repeating: 0, count: shape.rank)
+    for offset in 1...max(1, self.shape.rank) where offset <= self.shape.rank {
+      if self.shape[-offset] != 1 {
+        result[shape.rank - offset] = own[self.shape.rank - offset]
+      }
+    }
+    return result
+  }
+}

@@ -1,0 +1,149 @@
+import CKernels
+
+/// Turns a graph into programs: emits the kernel calls and gives every value its place.
+///
+/// Values from outside, results and gradients lie where the executor says. Of the rest, what the
+/// backward reads goes into the frame, everything else into scratch, reused as soon as it is dead.
+struct Layouter {
+  private var graph: Graph
+  private let isReference: Bool
+  /// Values keyed by number; converted operands and results of the reference get numbers beyond.
+  private var spaces: [Int32: Int32] = [:]
+  private var types: [TensorType]
+
+  init(graph: Graph, isReference: Bool) {
+    self.graph = graph
+    self.isReference = isReference
+    types = graph.types
+  }
+
+  consuming func plan(startedAt start: Double) -> Plan {
+    if isReference { convertBorders() }
+    let n = graph.operands.count
+    let m = graph.results.count
+    for (i, v) in graph.operands.enumerated() { spaces[v] = Int32(2 + i) }
+    for (i, v) in graph.results.enumerated() { spaces[v] = Int32(2 + n + i) }
+    for (i, v) in graph.upstream.enumerated() {
+      if let v { spaces[v] = Int32(2 + n + m + i) }
+    }
+    for (i, v) in graph.gradients.enumerated() {
+      if let v { spaces[v] = Int32(2 + n + 2 * m + i) }
+    }
+    let emitted = emitAll()
+    let split = emitted.firstIndex { $0.isBackward } ?? emitted.count
+    var memory = MemoryAssignment(emitted: emitted, split: split, spaces: spaces, types: types, isReference: isReference)
+    memory.assign()
+    let forward = memory.program(emitted[..<split])
+    let backward = split < emitted.count ? memory.program(emitted[split...]) : nil
+    var reads = [Bool](repeating: false, count: m)
+    for call in emitted {
+      for operand in call.launch.operands {
+        if let space = spaces[operand.number], space >= 2 + n + m, space < 2 + n + 2 * m {
+          reads[Int(space) - 2 - n - m] = true
+        }
+      }
+    }
+    return Plan(
+      operandCount: n, resultCount: m, forward: forward, backward: backward,
+      frameBytes: memory.frameBytes, producesGradient: graph.gradients.map { $0 != nil },
+      readsUpstream: reads, seconds: monotonicSeconds() - start)
+  }
+
+  struct Call {
+    var launch: PendingLaunch
+    var isBackward: Bool
+    /// The node's number, so that workspaces live as long as its calls.
+    var node: Int
+  }
+
+  private mutating func emitAll() -> [Call] {
+    var calls: [Call] = []
+    for (index, node) in graph.nodes.enumerated() {
+      var builder = LaunchBuilder(
+        operandTypes: node.operands.map { graph.types[Int($0)] },
+        resultTypes: node.results.map { graph.types[Int($0)] },
+        operandNumbers: node.operands, resultNumbers: node.results, scalars: node.scalars,
+        origin: node.origin, isReference: isReference,
+        mayAlias: node.results.map { spaces[$0] == nil })
+      node.operation.emit(into: &builder)
+      for alias in builder.aliases { aliases[alias.result] = alias.operand }
+      for var launch in builder.launches {
+        for k in launch.operands.indices where launch.operands[k].number < -1 {
+          // Workspaces of all nodes get numbers of their own, beyond the values.
+          let own = -2 - Int(launch.operands[k].number)
+          launch.operands[k].number = workspaceNumber(index, own, builder.workspaces[own])
+        }
+        calls.append(Call(launch: launch, isBackward: node.isBackward, node: index))
+      }
+    }
+    for k in calls.indices {
+      for j in calls[k].launch.operands.indices {
+        calls[k].launch.operands[j].number = root(calls[k].launch.operands[j].number)
+      }
+    }
+    return calls
+  }
+
+  private var aliases: [Int32: Int32] = [:]
+  private var workspaceNumbers: [Int: Int32] = [:]
+
+  private mutating func workspaceNumber(_ node: Int, _ own: Int, _ bytes: Int) -> Int32 {
+    let key = node << 8 | own
+    if let known = workspaceNumbers[key] { return known }
+    // A workspace is a value of plain bytes; in the reference its size was counted already.
+    types.append(TensorType([bytes], .bool))
+    workspaceNumbers[key] = Int32(types.count - 1)
+    return Int32(types.count - 1)
+  }
+
+  private func root(_ number: Int32) -> Int32 {
+    var number = number
+    while let next = aliases[number] { number = next }
+    return number
+  }
+
+  /// In the reference, float32 values from outside are widened at their first use and results
+  /// narrowed after they are made, so that everything between is float64.
+  private mutating func convertBorders() {
+    var nodes: [Graph.Node] = []
+    func isNarrow(_ v: Int32) -> Bool { graph.types[Int(v)].dtype == .float32 }
+    var wide: [Int32: Int32] = [:]
+    func convert(_ from: Int32, _ to: Int32, widen: Bool, backward: Bool) -> Graph.Node {
+      Graph.Node(
+        operation: Widen(isWidening: widen), operands: [from], results: [to], scalars: [],
+        isBackward: backward, origin: -1)
+    }
+    let outside = Set(graph.operands + graph.upstream.compactMap { $0 })
+    let inside = Set(graph.roots)
+    for var node in graph.nodes {
+      for k in node.operands.indices where outside.contains(node.operands[k]) && isNarrow(node.operands[k]) {
+        let v = node.operands[k]
+        if wide[v] == nil {
+          let new = graph.makeValue(graph.types[Int(v)])
+          wide[v] = new
+          nodes.append(convert(v, new, widen: true, backward: node.isBackward))
+        }
+        node.operands[k] = wide[v].unsafelyUnwrapped
+      }
+      let targets = node.operation.effectTargets.map { ($0, node.operands[$0]) }
+      let narrowed = node.results.filter { inside.contains($0) && isNarrow($0) }
+      for v in narrowed {
+        let new = graph.makeValue(graph.types[Int(v)])
+        wide[v] = new
+        node.results = node.results.map { $0 == v ? new : $0 }
+      }
+      node.operands = node.operands.map { inside.contains($0) ? (wide[$0] ?? $0) : $0 }
+      nodes.append(node)
+      for v in narrowed {
+        nodes.append(convert(wide[v].unsafelyUnwrapped, v, widen: false, backward: node.isBackward))
+      }
+      for (_, target) in targets {
+        if let original = wide.first(where: { $0.value == target })?.key {
+          nodes.append(convert(target, original, widen: false, backward: node.isBackward))
+        }
+      }
+    }
+    graph.nodes = nodes
+    types = graph.types
+  }
+}

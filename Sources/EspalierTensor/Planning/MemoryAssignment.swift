@@ -1,0 +1,172 @@
+import CKernels
+
+/// Places a block's values: a frame for what the backward reads, scratch for the rest.
+struct MemoryAssignment {
+  let emitted: [Layouter.Call]
+  /// The first backward call.
+  let split: Int
+  /// Values that lie in spaces the executor provides.
+  let spaces: [Int32: Int32]
+  let types: [TensorType]
+  let isReference: Bool
+
+  private(set) var frameBytes = 0
+  private var scratchBytes = [0, 0]
+  private var places: [Int32: Location] = [:]
+
+  init(
+    emitted: [Layouter.Call], split: Int, spaces: [Int32: Int32], types: [TensorType],
+    isReference: Bool
+  ) {
+    self.emitted = emitted
+    self.split = split
+    self.spaces = spaces
+    self.types = types
+    self.isReference = isReference
+  }
+
+  private func byteCount(_ value: Int32) -> Int {
+    let type = types[Int(value)]
+    let bytes = type.byteCount * (isReference && type.dtype == .float32 ? 2 : 1)
+    return (bytes + 63) & ~63
+  }
+
+  mutating func assign() {
+    // A workspace lives as long as its node's calls; a value from its first to its last call.
+    var first: [Int32: Int] = [:]
+    var last: [Int32: Int] = [:]
+    for (index, call) in emitted.enumerated() {
+      for operand in call.launch.operands where operand.number >= 0 && spaces[operand.number] == nil {
+        if first[operand.number] == nil { first[operand.number] = index }
+        last[operand.number] = index
+      }
+    }
+    for (index, call) in emitted.enumerated() {
+      for operand in call.launch.operands {
+        let value = operand.number
+        guard value >= 0, spaces[value] == nil, first[value] == index, last[value]! >= split,
+          index < split, places[value] == nil
+        else { continue }
+        places[value] = Location(space: Plan.frameSpace, dtype: operand.dtype, byteOffset: frameBytes)
+        frameBytes += byteCount(value)
+      }
+    }
+    for part in 0...1 {
+      var scratch = OffsetAllocator()
+      let range = part == 0 ? 0..<split : split..<emitted.count
+      for index in range {
+        var live: Set<Int32> = []
+        for operand in emitted[index].launch.operands {
+          let value = operand.number
+          guard value >= 0, spaces[value] == nil else { continue }
+          if places[value] == nil {
+            let offset = scratch.allocate(byteCount(value))
+            places[value] = Location(
+              space: Plan.scratchSpace, dtype: operand.dtype, byteOffset: offset)
+          }
+          if last[value] == index, places[value]!.space == Plan.scratchSpace { live.insert(value) }
+        }
+        for value in live.sorted() { scratch.free(places[value]!.byteOffset, byteCount(value)) }
+      }
+      scratchBytes[part] = scratch.peak
+    }
+  }
+
+  func program(_ calls: ArraySlice<Layouter.Call>) -> Program {
+    func aligned(_ n: Int) -> Int { (n + 15) & ~15 }
+    let program = Program(rowBytes: calls.reduce(0) { $0 + aligned($1.launch.row.count) })
+    program.scratchBytes = scratchBytes[calls.startIndex == 0 && split > 0 ? 0 : 1]
+    var offset = 0
+    for call in calls {
+      let pending = call.launch
+      let row = program.rows + offset
+      pending.row.withUnsafeBytes { row.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
+      let firstOperand = program.locations.count
+      for (k, operand) in pending.operands.enumerated() {
+        var field = esp_operand()
+        var location = Location(space: Plan.scratchSpace, dtype: operand.dtype, byteOffset: 0)
+        if operand.number < 0 {
+          field.flags = ESP_ABSENT
+        } else if let space = spaces[operand.number] {
+          location = Location(space: space, dtype: operand.dtype, byteOffset: 0)
+        } else {
+          location = places[operand.number]!
+          location.dtype = operand.dtype
+        }
+        field.offset = UInt32(location.byteOffset / operand.dtype.byteCount)
+        field.stride = operand.stride
+        row.storeBytes(of: field, toByteOffset: 12 * k, as: esp_operand.self)
+        program.locations.append(location)
+      }
+      for (s, scalar) in pending.scalars.enumerated() {
+        program.scalars.append((offset + 12 * pending.operands.count + 4 * s, scalar))
+      }
+      var openCL: Int32 = -1
+      if let call = pending.openCL {
+        openCL = Int32(program.openCLCalls.count)
+        program.openCLCalls.append(call)
+      }
+      program.launches.append(
+        Launch(
+          function: pending.kernel.function(pending.dtype), firstOperand: Int32(firstOperand),
+          operandCount: Int32(pending.operands.count), rowOffset: Int32(offset),
+          rowBytes: Int32(pending.row.count), rowCount: 1, openCL: openCL, origin: pending.origin))
+      program.names.append(pending.kernel.name)
+      offset += aligned(pending.row.count)
+    }
+    return program
+  }
+}
+
+/// Best fit over one growing range of offsets; the same requests give the same answers.
+struct OffsetAllocator {
+  /// Free ranges in order of offset.
+  private var free: [(offset: Int, count: Int)] = []
+  private var end = 0
+  private(set) var peak = 0
+
+  mutating func allocate(_ byteCount: Int) -> Int {
+    var best: Int?
+    for (index, range) in free.enumerated() where range.count >= byteCount {
+      if best == nil || range.count < free[best!].count { best = index }
+    }
+    if let best {
+      let offset = free[best].offset
+      if free[best].count == byteCount {
+        free.remove(at: best)
+      } else {
+        free[best] = (offset + byteCount, free[best].count - byteCount)
+      }
+      return offset
+    }
+    // Grow the last free range when it touches the end.
+    if let last = free.last, last.offset + last.count == end {
+      free.removeLast()
+      end = last.offset + byteCount
+      peak = max(peak, end)
+      return last.offset
+    }
+    let offset = end
+    end += byteCount
+    peak = max(peak, end)
+    return offset
+  }
+
+  mutating func free(_ offset: Int, _ byteCount: Int) {
+    var low = 0
+    var high = free.count
+    while low < high {
+      let middle = (low + high) / 2
+      if free[middle].offset < offset { low = middle + 1 } else { high = middle }
+    }
+    free.insert((offset, byteCount), at: low)
+    if low + 1 < free.count, free[low].offset + free[low].count == free[low + 1].offset {
+      free[low].count += free[low + 1].count
+      free.remove(at: low + 1)
+    }
+    if low > 0, free[low - 1].offset + free[low - 1].count == free[low].offset {
+      free[low - 1].count += free[low].count
+      free.remove(at: low)
+    }
+  }
+}

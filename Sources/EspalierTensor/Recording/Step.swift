@@ -1,0 +1,99 @@
+/// Tensors that a closure hands out: what is stored when a step or a gradient ends.
+public protocol TensorPack {
+  /// All tensors of the pack, in a fixed order.
+  var tensors: [Tensor] { get }
+}
+
+extension Tensor: TensorPack {
+  /// The tensor itself.
+  public var tensors: [Tensor] { [self] }
+}
+
+extension Array: TensorPack where Element: TensorPack {
+  /// The tensors of all elements, in order.
+  public var tensors: [Tensor] { flatMap(\.tensors) }
+}
+
+extension Optional: TensorPack where Wrapped: TensorPack {
+  /// The tensors of the value, or none.
+  public var tensors: [Tensor] { self?.tensors ?? [] }
+}
+
+/// The tensors of a dictionary in the order of its keys.
+extension Dictionary: TensorPack where Key == String, Value == Tensor {
+  /// The values, by sorted key.
+  public var tensors: [Tensor] { keys.sorted().compactMap { self[$0] } }
+}
+
+/// What random operations draw from: a seed and the number of the step.
+public struct RandomState: Hashable, Sendable, Codable {
+  /// The run's seed.
+  public var seed: UInt64
+  /// The step's number; operations within a step are counted by the recorder.
+  public var step: UInt32
+
+  /// A state for one step.
+  public init(seed: UInt64, step: UInt32 = 0) {
+    self.seed = seed
+    self.step = step
+  }
+}
+
+/// Records `body` as one step and runs it: what it returns is stored, everything else is forgotten.
+///
+/// - Parameter random: What dropout and noise draw from.
+/// - Throws: What `body` throws, and `DeviceError`.
+@discardableResult
+public func step<R: TensorPack>(
+  random: RandomState = RandomState(seed: 0), _ body: () throws -> R
+) throws -> R {
+  try Executor.flushImmediate(Recorder.current)
+  let recorder = Recorder(.step)
+  recorder.randomSeed = random.seed
+  recorder.randomStep = random.step
+  return try recorder.whileCurrent {
+    let pack = try body()
+    try recorder.keep(pack)
+    return pack
+  }
+}
+
+/// Records `body` as one step and runs what updates in it need.
+public func step(random: RandomState = RandomState(seed: 0), _ body: () throws -> Void) throws {
+  _ = try step(random: random) { () -> [Tensor] in
+    try body()
+    return []
+  }
+}
+
+extension Recorder {
+  /// Stores the tensors of a pack.
+  func keep(_ pack: some TensorPack) throws(DeviceError) {
+    let numbers = pack.tensors.filter { $0.value.slice == nil }.map { number(of: $0.value) }
+    try Executor.execute(self, demanded: numbers, gradient: nil)
+  }
+}
+
+extension Tensor {
+  /// Makes sure the tensor is stored, running what it needs.
+  func store() throws(DeviceError) -> Slice {
+    if let slice = value.slice {
+      if let variable = value.variable, variable.version != value.version {
+        preconditionFailure("\(value.name) is a parameter's value from before its last update")
+      }
+      return slice
+    }
+    let recorder = Recorder.current
+    precondition(
+      value.epoch == recorder.epoch,
+      "\(value.name) was not a result of its step; return it from step { } to keep it")
+    if recorder.kind == .immediate {
+      try Executor.flushImmediate(recorder)
+    } else {
+      precondition(recorder.kind == .step, "values cannot be read inside a gradient rule")
+      try Executor.execute(recorder, demanded: [value.number], gradient: nil)
+    }
+    guard let slice = value.slice else { preconditionFailure("\(value.name) was not stored") }
+    return slice
+  }
+}

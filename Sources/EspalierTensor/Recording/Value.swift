@@ -1,0 +1,97 @@
+/// One result of a record, or a stored tensor: what `Tensor` refers to.
+final class Value {
+  let type: TensorType
+  let device: Device
+  /// Where the elements lie, once stored.
+  var slice: Slice?
+  /// The record that `number` counts in; 0 before any.
+  var epoch: UInt64 = 0
+  var number: Int32 = -1
+  /// What made the value, for messages.
+  var origin: Int32
+  /// The variable whose contents this is, and which of its versions.
+  var variable: Variable?
+  var version = 0
+
+  init(type: TensorType, device: Device, slice: Slice? = nil, origin: Int32 = -1) {
+    self.type = type
+    self.device = device
+    self.slice = slice
+    self.origin = origin
+  }
+
+  /// `conv2d` or `tensor`, with the shape.
+  var name: String {
+    (origin < 0 ? "tensor" : type(of: OperationTable.shared[origin] as Any))
+      + " \(type.shape)"
+  }
+
+  private func type(of operation: Any) -> String {
+    (operation as? any Operation).map { Swift.type(of: $0).stem } ?? "tensor"
+  }
+}
+
+/// An n-dimensional array of numbers; an immutable value.
+///
+/// Shapes are written `[N, C, H, W]` as in PyTorch; how elements lie in memory is the engine's
+/// business. Functions of tensors only record what to do; it is done when a value is read, a `step`
+/// ends or an optimizer updates.
+public struct Tensor {
+  let value: Value
+
+  init(_ value: Value) { self.value = value }
+
+  /// The sizes, outermost first.
+  public var shape: Shape { value.type.shape }
+  /// The element type.
+  public var dtype: DType { value.type.dtype }
+  /// Where the tensor lies.
+  public var device: Device { value.device }
+  /// Number of dimensions.
+  public var rank: Int { shape.rank }
+  /// Shape and element type.
+  public var type: TensorType { value.type }
+}
+
+/// A tensor that updates write in place: parameters, running statistics, optimizer state.
+public final class Variable {
+  /// Shape and element type.
+  public let type: TensorType
+  /// Where the variable lies.
+  public let device: Device
+  private(set) var slice: Slice
+  private var current: Value?
+  /// Counts updates; a tensor of an older version may no longer be used.
+  private(set) var version = 0
+  /// The gradient of the last backward pass, if any: filled by the executor.
+  var gradientSlice: Slice?
+
+  init(type: TensorType, device: Device, slice: Slice) {
+    self.type = type
+    self.device = device
+    self.slice = slice
+  }
+
+  /// The contents as a tensor; valid until the next update.
+  public var tensor: Tensor {
+    if let current, current.version == version { return Tensor(current) }
+    let value = Value(type: type, device: device, slice: slice)
+    value.variable = self
+    value.version = version
+    current = value
+    return Tensor(value)
+  }
+
+  /// Marks the contents as changed: tensors of the old contents trap from now on.
+  func touch() {
+    version += 1
+    current = nil
+  }
+
+  /// Moves the variable into flat storage.
+  func move(to slice: Slice) {
+    self.slice = slice
+    gradientSlice = nil
+    touch()
+  }
+}
