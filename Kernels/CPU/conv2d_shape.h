@@ -2,6 +2,7 @@
 #ifndef ESP_CONV2D_SHAPE_H
 #define ESP_CONV2D_SHAPE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 #include "../include/rows.h"
@@ -93,5 +94,39 @@ typedef struct {
   conv_axis rows, columns;
   int64_t x_stride, x_row, y_stride, y_row;
 } conv_plane;
+
+// Zeroes `channels` of rows [row_begin, row_end) of a plane without taps.
+static inline void conv_zero_image(const conv_plane *plane, int channels, float *y, int row_begin, int row_end) {
+  for (int i = row_begin; i < row_end; i++) {
+    float *out = y + (plane->rows.first + i * plane->rows.spread) * plane->y_row;
+    for (int j = 0; j < plane->columns.out; j++) {
+      const int64_t column = plane->columns.first + j * plane->columns.spread;
+      memset(out + column * plane->y_stride, 0, (size_t)channels * sizeof(float));
+    }
+  }
+}
+
+// Any convolution has the same two planes: forward, and backward to the input for one phase of the strides.
+static inline conv_plane conv_forward_plane(const conv_shape *g, int64_t x_stride, int64_t y_stride) {
+  return (conv_plane){
+    conv_forward_axis(g->oh, g->h, g->stride_h, g->pad_h, g->dilation_h, g->r),
+    conv_forward_axis(g->ow, g->w, g->stride_w, g->pad_w, g->dilation_w, g->s),
+    x_stride, x_stride * g->w, y_stride, y_stride * g->ow,
+  };
+}
+static inline conv_plane conv_backward_plane(const conv_shape *g, int64_t dy_stride, int64_t dx_stride, int phase_h,
+                                             int phase_w) {
+  return (conv_plane){
+    conv_backward_axis(g->h, g->oh, g->stride_h, g->pad_h, g->dilation_h, g->r, phase_h),
+    conv_backward_axis(g->w, g->ow, g->stride_w, g->pad_w, g->dilation_w, g->s, phase_w),
+    dy_stride, dy_stride * g->ow, dx_stride, dx_stride * g->w,
+  };
+}
+
+static inline bool conv_is_depthwise(const conv_shape *g) { return g->groups == g->c && g->groups == g->k; }
+static inline bool conv_is_pointwise(const conv_shape *g) {
+  return g->r == 1 && g->s == 1 && g->groups == 1 && g->pad_h == 0 && g->pad_w == 0 && g->stride_h == 1 &&
+         g->stride_w == 1;
+}
 
 #endif

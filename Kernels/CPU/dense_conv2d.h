@@ -1,5 +1,4 @@
-// Dense and grouped convolution of one image, forward and backward to the input, and the weight gradient of one image,
-// all on the register-blocked product. A pointwise convolution is the case of one tap (pointwise_conv2d.h).
+// Dense and grouped convolution of one image, forward and backward to the input, on the register-blocked product.
 //
 // An image splits into pixels whose taps all lie inside, taken along rows, border columns, taken downwards (their taps
 // inside are the same from row to row), and corners, one by one: so no tap is computed that reads padding, and no
@@ -15,7 +14,6 @@
 #define dense_image ESP_NAME(dense_image)
 #define dense_pack ESP_NAME(dense_pack)
 #define dense_pack_transposed ESP_NAME(dense_pack_transposed)
-#define dense_weight_image ESP_NAME(dense_weight_image)
 #endif
 
 #if (ESP_VECTOR == 16 && !defined(ESP_DENSE_16)) || (ESP_VECTOR == 8 && !defined(ESP_DENSE_8)) || \
@@ -57,18 +55,12 @@ static void dense_image(const conv_plane *plane, const product *weights, int reg
     g.x = x + (i) * x_down + (j) * x_right + (a_begin) * g.xa + (b_begin) * g.xb; \
     g.w = weights->w + (a_begin) * g.wa + (b_begin) * g.wb;                    \
     g.y = y + (i) * y_down + (j) * y_right;                                    \
-    product_rows(&g, n, registers, false);                                     \
+    product_rows(&g, n, registers, PRODUCT_ROWS);                                     \
   } while (0)
 
   g.xp = x_right;
   g.yp = y_right;
   if (inner_begin < inner_end) {
-    const bool whole = rows->taps == 1 && inner_begin == 0 && inner_end == columns->out && middle_begin == row_begin &&
-                       middle_end == row_end && x_down == columns->out * x_right && y_down == columns->out * y_right;
-    if (whole) {  // pixels follow one another from row to row
-      DENSE_BLOCK(row_begin, 0, 0, 1, 0, columns->taps, (row_end - row_begin) * columns->out);
-      return;
-    }
     for (int i = row_begin; i < row_end; i++) {
       int a_begin, a_end;
       conv_axis_taps(rows, i, &a_begin, &a_end);
@@ -132,29 +124,5 @@ static void dense_pack_transposed(const conv_plane *plane, product *weights, con
   weights->wc = panel_row;
   weights->wb = (int64_t)weights->nc * panel_row;
   weights->wa = columns->taps * weights->wb;
-}
-
-// Adds one image's gradient of the weights of kernel row r, column s to dw [c, k] with rows `row` apart: `channels` of x
-// by `registers` registers of dy. The plane is the forward one. `joined` > 1 takes that many kernel columns from s on as
-// one, for columns of pixels where all of them lie inside the image ([begin, end) of dy; else both 0).
-static void dense_weight_image(const conv_plane *plane, const float *x, const float *dy, float *dw, int64_t row,
-                               int channels, int registers, int last, int r, int s, int begin, int end) {
-  const conv_axis *rows = &plane->rows, *columns = &plane->columns;
-  const int h = rows->shift + r * rows->step, q = columns->shift + s * columns->step;
-  int i_begin = ceiling_divide(-h, rows->stride), i_end = ceiling_divide(rows->in - h, rows->stride);
-  if (i_end > rows->out) i_end = rows->out;
-  if (i_begin >= i_end || begin >= end) return;
-  product g = {
-    .x = x + (i_begin * rows->stride + h) * plane->x_row + (begin * columns->stride + q) * plane->x_stride,
-    .w = dy + i_begin * plane->y_row + begin * plane->y_stride,
-    .y = dw,
-    .xp = 1, .xa = rows->stride * plane->x_row, .xc = columns->stride * plane->x_stride,
-    .wa = plane->y_row, .wc = plane->y_stride,
-    .yp = row,
-    .na = i_end - i_begin, .nb = 1, .nc = end - begin,
-    .last = last, .accumulate = 1,
-  };
-  if (g.xa == g.nc * g.xc && g.wa == g.nc * g.wc) g.nc *= g.na, g.na = 1;
-  product_rows(&g, channels, registers, true);
 }
 #endif

@@ -15,15 +15,22 @@
 #define depthwise_segment ESP_NAME(depthwise_segment)
 #define depthwise_rows ESP_NAME(depthwise_rows)
 #define depthwise_pixels ESP_NAME(depthwise_pixels)
-#define depthwise_choose ESP_NAME(depthwise_choose)
+#define depthwise_run ESP_NAME(depthwise_run)
 #define depthwise_image ESP_NAME(depthwise_image)
+
+// What happens on the way; always a constant, so that a file holds only the variants that it uses.
+enum depthwise_kind {
+  DEPTHWISE_PLAIN,
+  DEPTHWISE_RELU,    // relu of x as it is read
+  DEPTHWISE_MASKED,  // what is written is 0 where mask, laid out as y, is not positive
+};
 
 // One register of channels of one image: pointers are at the first of these channels.
 typedef struct {
   const conv_plane *plane;
   const float *x, *w;  // w: first tap; taps are wa (rows) and wb (columns) apart, which may be negative
   float *y;
-  const float *mask;  // masked variants write 0 where this, laid out as y, is not positive
+  const float *mask;
   int64_t wa, wb;
   int32_t row_begin, row_end, last;  // last: channels, 1 … ESP_VECTOR
 } depthwise_block;
@@ -41,6 +48,9 @@ typedef void (*depthwise_kernel)(const depthwise_block *);
 #endif
 #undef DEPTHWISE_SEGMENT
 #define DEPTHWISE_SEGMENT (ESP_MANY_REGISTERS ? 16 : 8)
+// Where registers are short, a part of one is rare, and loading it is many instructions: not worth variants.
+#undef DEPTHWISE_PARTS
+#define DEPTHWISE_PARTS (ESP_VECTOR > 4)
 
 // T output columns from j on, in row i. K taps a row, D apart; S: stride of the output; all constants, and so are `part`
 // (fewer channels than a register), `relu` (of x as it is read) and `masked`.
@@ -144,36 +154,49 @@ ESP_INLINE void depthwise_pixels(const depthwise_block *b, const bool part, cons
   X(1, 1, 1) X(2, 1, 1) X(3, 1, 1) X(5, 1, 1) X(3, 2, 1) X(5, 2, 1) X(3, 1, 2) X(5, 1, 2) X(3, 2, 2) X(5, 2, 2)
 
 #define DEPTHWISE_NAME(K, D, S, kind) ESP_JOIN(depthwise_##K##_##D##_##S##_##kind, ESP_ISA)
-#define DEPTHWISE_DEFINE(K, D, S)                                         \
-  static void DEPTHWISE_NAME(K, D, S, full)(const depthwise_block *b) {   \
-    depthwise_rows(b, K, D, S, false, false, false);                      \
-  }                                                                       \
-  static void DEPTHWISE_NAME(K, D, S, part)(const depthwise_block *b) {   \
-    depthwise_rows(b, K, D, S, true, false, false);                       \
+#define DEPTHWISE_KIND(K, D, S, kind, relu, masked)                                                      \
+  __attribute__((unused)) static void DEPTHWISE_NAME(K, D, S, kind)(const depthwise_block *b) {          \
+    depthwise_rows(b, K, D, S, false, relu, masked);                                                     \
+  }                                                                                                      \
+  __attribute__((unused)) static void DEPTHWISE_NAME(K, D, S, kind##_part)(const depthwise_block *b) {   \
+    if (DEPTHWISE_PARTS) depthwise_rows(b, K, D, S, true, relu, masked);                                 \
+    else depthwise_pixels(b, true, relu, masked);                                                        \
   }
+#define DEPTHWISE_DEFINE(K, D, S)                  \
+  DEPTHWISE_KIND(K, D, S, plain, false, false)     \
+  DEPTHWISE_KIND(K, D, S, relu, true, false)       \
+  DEPTHWISE_KIND(K, D, S, masked, false, true)
 DEPTHWISE_VARIANTS(DEPTHWISE_DEFINE)
-static void ESP_NAME(depthwise_pixels_full)(const depthwise_block *b) { depthwise_pixels(b, false, false, false); }
-static void ESP_NAME(depthwise_pixels_part)(const depthwise_block *b) { depthwise_pixels(b, true, false, false); }
 
-static depthwise_kernel depthwise_choose(const conv_plane *plane, bool part) {
-  const conv_axis *columns = &plane->columns;
+// Runs the block: the compiled variant for the plane, or else pixel by pixel.
+ESP_INLINE void depthwise_run(const depthwise_block *b, const enum depthwise_kind kind) {
+  const conv_axis *columns = &b->plane->columns;
+  const bool part = b->last < ESP_VECTOR, relu = kind == DEPTHWISE_RELU, masked = kind == DEPTHWISE_MASKED;
   const int edge = (columns->taps - 1) * columns->step;
   // At either end no more may lie outside than the segments test for.
   const int beyond = (columns->out - 1) * columns->stride + columns->shift + edge + 1 - columns->in;
   if (columns->out >= 4 && -columns->shift <= edge && beyond <= edge) {
+#define DEPTHWISE_CALL(K, D, S, kind) \
+  part ? DEPTHWISE_NAME(K, D, S, kind##_part)(b) : DEPTHWISE_NAME(K, D, S, kind)(b)
 #define DEPTHWISE_CASE(K, D, S)                                                                       \
   if (columns->taps == K && (columns->step == D || K == 1) && columns->stride == S) {                 \
-    return part ? DEPTHWISE_NAME(K, D, S, part) : DEPTHWISE_NAME(K, D, S, full);                      \
+    if (relu) DEPTHWISE_CALL(K, D, S, relu);                                                          \
+    else if (masked) DEPTHWISE_CALL(K, D, S, masked);                                                 \
+    else DEPTHWISE_CALL(K, D, S, plain);                                                              \
+    return;                                                                                           \
   }
     DEPTHWISE_VARIANTS(DEPTHWISE_CASE)
 #undef DEPTHWISE_CASE
+#undef DEPTHWISE_CALL
   }
-  return part ? ESP_NAME(depthwise_pixels_part) : ESP_NAME(depthwise_pixels_full);
+  if (part) depthwise_pixels(b, true, relu, masked); else depthwise_pixels(b, false, relu, masked);
 }
 
-// All `channels` of one image in rows [row_begin, row_end) of the plane; w is [r, s, channels], s = kernel_columns.
-static void depthwise_image(const conv_plane *plane, int channels, int kernel_columns, const float *x, const float *w,
-                            float *y, int row_begin, int row_end) {
+// All `channels` of one image in rows [row_begin, row_end) of the plane; w is [r, s, channels], s = kernel_columns; kind
+// is a constant, and mask is read only if it is MASKED.
+ESP_INLINE void depthwise_image(const conv_plane *plane, int channels, int kernel_columns, const float *x,
+                                const float *w, float *y, const float *mask, int row_begin, int row_end,
+                                const enum depthwise_kind kind) {
   depthwise_block b = {.plane = plane, .row_begin = row_begin, .row_end = row_end};
   b.wa = (int64_t)plane->rows.tap_step * kernel_columns * channels;
   b.wb = (int64_t)plane->columns.tap_step * channels;
@@ -183,7 +206,8 @@ static void depthwise_image(const conv_plane *plane, int channels, int kernel_co
     b.x = x + first;
     b.w = w + first;
     b.y = y + first;
-    depthwise_choose(plane, b.last < ESP_VECTOR)(&b);
+    b.mask = kind == DEPTHWISE_MASKED ? mask + first : NULL;
+    depthwise_run(&b, kind);
   }
 }
 #endif

@@ -80,14 +80,15 @@ ESP_INLINE void depthwise_weight_sweep(const depthwise_weight_block *b, const in
   }
 }
 
+// A kernel of K by K.
 ESP_INLINE void depthwise_weight_body(const depthwise_weight_block *b, const int K, const int D, const int S,
                                       const bool part, const bool relu) {
-  const int R = ESP_MANY_REGISTERS ? 3 : 1;
-  const int rows = b->plane->rows.taps;
-  int a = 0;
-  for (; rows - a >= R; a += R) depthwise_weight_sweep(b, R, K, D, S, part, relu, a);
-  if (R > 1 && rows - a >= 2) depthwise_weight_sweep(b, 2, K, D, S, part, relu, a), a += 2;
-  if (R > 1 && rows - a >= 1) depthwise_weight_sweep(b, 1, K, D, S, part, relu, a);
+#if ESP_MANY_REGISTERS
+  depthwise_weight_sweep(b, 3, K, D, S, part, relu, 0);
+  if (K == 5) depthwise_weight_sweep(b, 2, K, D, S, part, relu, 3);
+#else
+  for (int a = 0; a < K; a++) depthwise_weight_sweep(b, 1, K, D, S, part, relu, a);
+#endif
 }
 
 // Any kernel, tap by tap.
@@ -125,31 +126,38 @@ ESP_INLINE void depthwise_weight_pixels(const depthwise_weight_block *b, const b
 #define DEPTHWISE_WEIGHT_VARIANTS(X) \
   X(3, 1, 1) X(5, 1, 1) X(3, 2, 1) X(5, 2, 1) X(3, 1, 2) X(5, 1, 2) X(3, 2, 2) X(5, 2, 2)
 #define DEPTHWISE_WEIGHT_NAME(K, D, S, kind) ESP_JOIN(depthwise_weight_##K##_##D##_##S##_##kind, ESP_ISA)
-#define DEPTHWISE_WEIGHT_DEFINE(K, D, S)                                                \
-  static void DEPTHWISE_WEIGHT_NAME(K, D, S, full)(const depthwise_weight_block *b) {   \
-    depthwise_weight_body(b, K, D, S, false, false);                                    \
-  }                                                                                     \
-  static void DEPTHWISE_WEIGHT_NAME(K, D, S, part)(const depthwise_weight_block *b) {   \
-    depthwise_weight_body(b, K, D, S, true, false);                                     \
+#define DEPTHWISE_WEIGHT_KIND(K, D, S, kind, relu)                                                                     \
+  __attribute__((unused)) static void DEPTHWISE_WEIGHT_NAME(K, D, S, kind)(const depthwise_weight_block *b) {          \
+    depthwise_weight_body(b, K, D, S, false, relu);                                                                    \
+  }                                                                                                                    \
+  __attribute__((unused)) static void DEPTHWISE_WEIGHT_NAME(K, D, S, kind##_part)(const depthwise_weight_block *b) {   \
+    if (ESP_VECTOR > 4) depthwise_weight_body(b, K, D, S, true, relu);                                                 \
+    else depthwise_weight_pixels(b, true, relu);                                                                       \
   }
+#define DEPTHWISE_WEIGHT_DEFINE(K, D, S) \
+  DEPTHWISE_WEIGHT_KIND(K, D, S, plain, false) DEPTHWISE_WEIGHT_KIND(K, D, S, relu, true)
 DEPTHWISE_WEIGHT_VARIANTS(DEPTHWISE_WEIGHT_DEFINE)
 
-// Adds one image's gradient to dw [r, s, channels] for channels [first, first + ESP_VECTOR) of `channels`.
-static void depthwise_weight_image(const conv_plane *plane, int channels, int first, const float *x, const float *dy,
-                                   float *dw) {
+// Adds one image's gradient to dw [r, s, channels] for channels [first, first + ESP_VECTOR) of `channels`; `relu` of x
+// as it is read is a constant.
+ESP_INLINE void depthwise_weight_image(const conv_plane *plane, int channels, int first, const float *x,
+                                       const float *dy, float *dw, const bool relu) {
   const int last = channels - first < ESP_VECTOR ? channels - first : ESP_VECTOR;
   const depthwise_weight_block b = {plane, x + first, dy + first, dw + first, channels, last};
   const conv_axis *columns = &plane->columns;
   const bool part = last < ESP_VECTOR;
-  if (-columns->shift <= (columns->taps - 1) * columns->step) {
-#define DEPTHWISE_WEIGHT_CASE(K, D, S)                                                                  \
-  if (columns->taps == K && columns->step == D && columns->stride == S) {                               \
-    part ? DEPTHWISE_WEIGHT_NAME(K, D, S, part)(&b) : DEPTHWISE_WEIGHT_NAME(K, D, S, full)(&b);         \
-    return;                                                                                             \
+  if (-columns->shift <= (columns->taps - 1) * columns->step && plane->rows.taps == columns->taps) {
+#define DEPTHWISE_WEIGHT_CALL(K, D, S, kind) \
+  part ? DEPTHWISE_WEIGHT_NAME(K, D, S, kind##_part)(&b) : DEPTHWISE_WEIGHT_NAME(K, D, S, kind)(&b)
+#define DEPTHWISE_WEIGHT_CASE(K, D, S)                                                                               \
+  if (columns->taps == K && columns->step == D && columns->stride == S) {                                            \
+    if (relu) DEPTHWISE_WEIGHT_CALL(K, D, S, relu); else DEPTHWISE_WEIGHT_CALL(K, D, S, plain);                      \
+    return;                                                                                                          \
   }
     DEPTHWISE_WEIGHT_VARIANTS(DEPTHWISE_WEIGHT_CASE)
 #undef DEPTHWISE_WEIGHT_CASE
+#undef DEPTHWISE_WEIGHT_CALL
   }
-  part ? depthwise_weight_pixels(&b, true, false) : depthwise_weight_pixels(&b, false, false);
+  if (part) depthwise_weight_pixels(&b, true, relu); else depthwise_weight_pixels(&b, false, relu);
 }
 #endif

@@ -124,7 +124,7 @@ static void ESP_NAME(matmul_columns)(const matmul_block *g, const float *a, cons
       p.xp = g->a_row;
       p.xc = 1;
       p.y = y;
-      product_rows(&p, g->rows, registers, false);
+      product_rows(&p, g->rows, registers, PRODUCT_ROWS);
       continue;
     }
     for (int i = 0; i < g->rows; i += MATMUL_A_ROWS) {
@@ -136,7 +136,7 @@ static void ESP_NAME(matmul_columns)(const matmul_block *g, const float *a, cons
       p.xp = 1;
       p.xc = MATMUL_A_ROWS;
       p.y = y + (int64_t)i * g->ldy;
-      product_rows(&p, rows, registers, true);
+      product_rows(&p, rows, registers, PRODUCT_COLUMNS);
     }
   }
 }
