@@ -20,7 +20,11 @@
 #define lanes_fold ESP_NAME(lanes_fold)
 #define lanes_sqrt ESP_NAME(lanes_sqrt)
 #define lanes_abs ESP_NAME(lanes_abs)
+#define lanes_bytes_equal ESP_NAME(lanes_bytes_equal)
+#define lanes_load_bytes ESP_NAME(lanes_load_bytes)
 #define lanes_exp ESP_NAME(lanes_exp)
+#define lanes_log ESP_NAME(lanes_log)
+#define lanes_turn ESP_NAME(lanes_turn)
 #define lanes_tanh ESP_NAME(lanes_tanh)
 #define lanes_sigmoid ESP_NAME(lanes_sigmoid)
 #define lanes_max ESP_NAME(lanes_max)
@@ -63,12 +67,18 @@ ESP_LANES_INLINE lane_mask lanes_bytes(const uint8_t *p, int64_t n) { return n >
 ESP_LANES_INLINE void lanes_store_bytes(uint8_t *p, lane_mask v, int64_t n) {
   if (n > 0) *p = (uint8_t)v;
 }
+ESP_LANES_INLINE lane_mask lanes_bytes_equal(const uint8_t *p, int64_t n, uint8_t value) { return n > 0 && *p == value; }
 ESP_LANES_INLINE double lanes_sum(lanes v) { return v; }
 ESP_LANES_INLINE void lanes_fold(double *sum, lanes v) { *sum += v; }
 ESP_LANES_INLINE lanes lanes_sqrt(lanes x) { return sqrt(x); }
 ESP_LANES_INLINE lanes lanes_abs(lanes x) { return fabs(x); }
 ESP_LANES_INLINE lanes lanes_exp(lanes x) { return exp(x); }
+ESP_LANES_INLINE lanes lanes_log(lanes x) { return log(x); }
 ESP_LANES_INLINE lanes lanes_tanh(lanes x) { return tanh(x); }
+ESP_LANES_INLINE void lanes_turn(lanes x, lanes *cosine, lanes *sine) {
+  *cosine = cos(6.283185307179586 * x);
+  *sine = sin(6.283185307179586 * x);
+}
 #define LANES_MAP(function, x) function(x)
 
 #else
@@ -95,18 +105,39 @@ ESP_INLINE lanes lanes_select(lane_mask m, lanes a, lanes b) { return vselect(m,
 ESP_INLINE lane_mask lanes_choose(lane_mask m, lane_mask a, lane_mask b) { return (a & m) | (b & ~m); }
 ESP_INLINE lane_mask lanes_index(int32_t i) { return (veci){0} + i; }
 
-// n bytes widened, the other lanes 0; and back.
+// n bytes widened, the other lanes 0; where n bytes are `value`; and back.
 typedef uint8_t esp_bytes __attribute__((vector_size(16)));
-ESP_INLINE lane_mask lanes_bytes(const uint8_t *p, int64_t n) {
+typedef char esp_signed_bytes __attribute__((vector_size(16)));
+ESP_INLINE esp_bytes lanes_load_bytes(const uint8_t *p, int64_t n) {
   esp_bytes b = {0};
-  if (n >= 16) memcpy(&b, p, 16);
-  else memcpy(&b, p, (size_t)n);
-  return __builtin_convertvector(b, veci);
+  if (n >= 16) {
+    memcpy(&b, p, 16);
+    return b;
+  }
+#if ESP_VECTOR == 16
+  return (esp_bytes)__builtin_ia32_loaddquqi128_mask((const void *)p, (esp_signed_bytes)b, (uint16_t)((1u << n) - 1));
+#else
+  for (int64_t i = 0; i < n; i++) b[i] = p[i];
+  return b;
+#endif
+}
+ESP_INLINE lane_mask lanes_bytes(const uint8_t *p, int64_t n) {
+  return __builtin_convertvector(lanes_load_bytes(p, n), veci);
+}
+ESP_INLINE lane_mask lanes_bytes_equal(const uint8_t *p, int64_t n, uint8_t value) {
+  return __builtin_convertvector(lanes_load_bytes(p, n) == value, veci);
 }
 ESP_INLINE void lanes_store_bytes(uint8_t *p, lane_mask v, int64_t n) {
   esp_bytes b = __builtin_convertvector(v, esp_bytes);
-  if (n >= 16) memcpy(p, &b, 16);
-  else memcpy(p, &b, (size_t)n);
+  if (n >= 16) {
+    memcpy(p, &b, 16);
+    return;
+  }
+#if ESP_VECTOR == 16
+  __builtin_ia32_storedquqi128_mask((void *)p, (esp_signed_bytes)b, (uint16_t)((1u << n) - 1));
+#else
+  for (int64_t i = 0; i < n; i++) p[i] = b[i];
+#endif
 }
 
 ESP_INLINE double lanes_sum(lanes v) { return vsum(v); }
@@ -143,6 +174,44 @@ ESP_INLINE lanes lanes_exp(lanes x) {
   veci power = (veci)shifted - 0x4b400000;
   veci half = power >> 1;
   return p * (vec)((half + 127) << 23) * (vec)((power - half + 127) << 23);
+}
+// x = 2^n·m with m in [√½, √2), log x = n·ln 2 + log m, log m from f = m − 1. Denormals count as 0.
+ESP_INLINE lanes lanes_log(lanes x) {
+  veci bits = (veci)x, n = (bits - 0x3f3504f3) >> 23;  // 0x3f3504f3: √½
+  vec f = (vec)(bits - (n << 23)) - 1.0f, z = f * f, k = __builtin_convertvector(n, vec);
+  vec p = vsplat(7.0376836292e-2f);
+  p = vfma(p, f, vsplat(-1.1514610310e-1f));
+  p = vfma(p, f, vsplat(1.1676998740e-1f));
+  p = vfma(p, f, vsplat(-1.2420140846e-1f));
+  p = vfma(p, f, vsplat(1.4249322787e-1f));
+  p = vfma(p, f, vsplat(-1.6668057665e-1f));
+  p = vfma(p, f, vsplat(2.0000714765e-1f));
+  p = vfma(p, f, vsplat(-2.4999993993e-1f));
+  p = vfma(p, f, vsplat(3.3333331174e-1f));
+  p = p * f * z;
+  p = vfma(k, vsplat(-2.12194440e-4f), p);
+  p = vfma(z, vsplat(-0.5f), p);
+  vec result = vfma(k, vsplat(0.693359375f), f + p);
+  result = vselect(x == INFINITY, x, result);
+  result = vselect(x < 1.17549435e-38f, vsplat(-INFINITY), result);
+  return vselect((x < 0.0f) | (x != x), vsplat(NAN), result);
+}
+// cos 2πx and sin 2πx, |x| ≤ 1: the nearest quarter turn is taken off exactly, so zeros and signs are right.
+ESP_INLINE void lanes_turn(lanes x, lanes *cosine, lanes *sine) {
+  const float rounder = 12582912.0f;
+  vec shifted = x * 4.0f + rounder, quarters = shifted - rounder;
+  vec a = (x - quarters * 0.25f) * 6.2831853071795865f, z = a * a;
+  vec s = vsplat(-1.9515295891e-4f), c = vsplat(2.443315711809948e-5f);
+  s = vfma(s, z, vsplat(8.3321608736e-3f));
+  s = vfma(s, z, vsplat(-1.6666654611e-1f));
+  s = vfma(s * z, a, a);
+  c = vfma(c, z, vsplat(-1.388731625493765e-3f));
+  c = vfma(c, z, vsplat(4.166664568298827e-2f));
+  c = vfma(c * z, z, 1.0f - 0.5f * z);
+  veci turn = (veci)shifted, odd = (turn & 1) != 0;
+  veci sign_c = ((turn + 1) & 2) << 30, sign_s = (turn & 2) << 30;
+  *cosine = (vec)((veci)vselect(odd, s, c) ^ sign_c);
+  *sine = (vec)((veci)vselect(odd, c, s) ^ sign_s);
 }
 // Near 0 an odd polynomial, because 1 − 2 / (exp 2x + 1) loses bits there.
 ESP_INLINE lanes lanes_tanh(lanes x) {

@@ -46,7 +46,7 @@ static void ESP_NAME(random_bits)(uint32_t first, const uint32_t *scalar, uint32
 
 static esp_work ESP_NAME(random_measure)(const void *row) {
   const esp_random_row *r = row;
-  double element = r->kind == ESP_NORMAL || r->kind == ESP_GUMBEL ? 12 : 1.5;
+  double element = r->kind == ESP_NORMAL || r->kind == ESP_GUMBEL ? 3 : 1;
   return (esp_work){(r->count + UNIT - 1) / UNIT, element * UNIT};
 }
 
@@ -67,20 +67,30 @@ static void ESP_NAME(random_body)(void *const *base, const void *row, int64_t fr
       case ESP_KEEP:
         for (int i = 0; i < BLOCK; i++) y[i] = (real)(int32_t)(bits[i] >> 8) * unit >= p ? kept : 0;
         break;
-      case ESP_NORMAL:  // Box-Muller: words 2j and 2j + 1 give elements 2j and 2j + 1; uniforms in (0, 1]
-        for (int i = 0; i < BLOCK; i += 2) {
-          real u = (real)((bits[i] >> 8) + 1) * unit, v = (real)((bits[i + 1] >> 8) + 1) * unit;
-          real radius = R(sqrt)(-2 * R(log)(u)), angle = (real)6.283185307179586 * v;
-          y[i] = radius * R(cos)(angle);
-          y[i + 1] = radius * R(sin)(angle);
+      case ESP_NORMAL: {  // Box-Muller: words 2j and 2j + 1 give elements 2j and 2j + 1; uniforms in (0, 1]
+        real u[BLOCK / 2], v[BLOCK / 2];
+        for (int i = 0; i < BLOCK / 2; i++) {
+          u[i] = (real)(int32_t)((bits[2 * i] >> 8) + 1) * unit;
+          v[i] = (real)(int32_t)((bits[2 * i + 1] >> 8) + 1) * unit;
+        }
+        for (int i = 0; i < BLOCK / 2; i += LANES) {
+          lanes radius = lanes_sqrt(lanes_log(lanes_load(u + i)) * (real)-2), cosine, sine;
+          lanes_turn(lanes_load(v + i), &cosine, &sine);
+          lanes_store(u + i, radius * cosine);
+          lanes_store(v + i, radius * sine);
+        }
+        for (int i = 0; i < BLOCK / 2; i++) {
+          y[2 * i] = u[i];
+          y[2 * i + 1] = v[i];
         }
         break;
+      }
       case ESP_GUMBEL:
         for (int i = 0; i < BLOCK; i++) {
-          real u = (real)(bits[i] >> 8) * unit;
-          u = u < unit ? unit : u;  // the largest draw is 1 − 2^-24 already
-          y[i] = -R(log)(-R(log)(u));
+          real u = (real)(int32_t)(bits[i] >> 8) * unit;
+          y[i] = u < unit ? unit : u;  // the largest draw is 1 − 2^-24 already
         }
+        for (int i = 0; i < BLOCK; i += LANES) lanes_store(y + i, -lanes_log(-lanes_log(lanes_load(y + i))));
         break;
     }
     int64_t n = r->count - first < BLOCK ? r->count - first : BLOCK;

@@ -86,7 +86,7 @@ static void ESP_NAME(softmax_columns)(const real *x, real *y, int64_t size, int6
   }
   sum = ESP_NAME(softmax_rounded)(total);
   if (logarithm) {
-    lanes shift = LANES_MAP(log, sum);
+    lanes shift = lanes_log(sum);
     for (int64_t i = 0; i < size; i++) {
       lanes_store_part(y + i * step, lanes_load_part(x + i * step, n) - top - shift, n);
     }

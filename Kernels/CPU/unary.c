@@ -22,7 +22,7 @@ ESP_LANES_INLINE lanes apply(int kind, lanes x, real s0, real s1) {
     case ESP_NEGATE: return -x;
     case ESP_ABS: return lanes_abs(x);
     case ESP_EXP: return lanes_exp(x);
-    case ESP_LOG: return LANES_MAP(log, x);
+    case ESP_LOG: return lanes_log(x);
     case ESP_SQRT: return lanes_sqrt(x);
     case ESP_RSQRT: return one / lanes_sqrt(x);
     case ESP_RECIPROCAL: return one / x;
@@ -71,8 +71,8 @@ static esp_work measure(const void *row) {
   const esp_unary_row *r = row;
   double element;  // ns
   switch (r->kind) {
-    case ESP_LOG: case ESP_ERF: case ESP_GELU: case ESP_POW: element = 6; break;
-    case ESP_EXP: case ESP_SIGMOID: case ESP_TANH: case ESP_SILU: element = 0.4; break;
+    case ESP_ERF: case ESP_GELU: case ESP_POW: element = 6; break;
+    case ESP_EXP: case ESP_LOG: case ESP_SIGMOID: case ESP_TANH: case ESP_SILU: element = 0.4; break;
     default: element = 0.1;
   }
   int64_t units = esp_run_units(r->pixels, r->channels, ESP_NAME(unary_dense)(r));
