@@ -28,6 +28,11 @@ public enum DatasetError: Error, Equatable, Sendable {
 extension DatasetError: CustomStringConvertible {
   /// One line for the user.
   public var description: String {
+    // A damaged file or a strange path must not break the line.
+    String(text.map { $0.isNewline || $0.isASCII && $0 < " " ? "?" : $0 })
+  }
+
+  private var text: String {
     switch self {
     case .unknownName(let name, let valid):
       "unknown data set '\(name)'; valid: \(valid.joined(separator: ", "))"

@@ -12,7 +12,9 @@ public enum CheckpointError: Error, Equatable, Sendable {
 
 extension CheckpointError: CustomStringConvertible {
   /// One line for the user.
-  public var description: String {
+  public var description: String { text.onOneLine }
+
+  private var text: String {
     switch self {
     case .unreadable(let file, let reason): "\(file): cannot be read: \(reason)"
     case .unwritable(let file, let reason): "\(file): cannot be written: \(reason)"

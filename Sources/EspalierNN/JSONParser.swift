@@ -10,7 +10,9 @@ public struct JSONError: Error, Equatable, Sendable, CustomStringConvertible {
   public let message: String
 
   /// One line: line, column, place and message.
-  public var description: String { "line \(line), column \(column), at \(path): \(message)" }
+  public var description: String {
+    "line \(line), column \(column), at \(path): \(message)".onOneLine
+  }
 }
 
 extension JSONValue {
@@ -97,7 +99,9 @@ private struct JSONParser {
       guard peek() == UInt8(ascii: "\"") else { throw unexpected("a key in quotes") }
       let start = position
       let key = try readString()
-      guard object[key] == nil else { throw error("key \"\(key)\" appears twice", at: start) }
+      guard object[key] == nil else {
+        throw error("key \"\(key.prefix(60))\" appears twice", at: start)
+      }
       skipSpace()
       guard take(":") else { throw unexpected("':'") }
       path.append(.key(key))

@@ -122,6 +122,10 @@ let fixtures = "\(#filePath)".replacing("ArchitectureTests.swift", with: "Fixtur
     #expect(throws: ArchitectureError.self) {
       try resolved(#"{"L": 1, "I": [0], "N": 2, "S": [], "LayerChoice1": 0}"#)
     }
+    let strange = #expect(throws: ArchitectureError.self) {
+      try resolved(#"{"a\nb\u001b": 1}"#)
+    }
+    #expect(strange.map { "\($0)".contains("unexpected keys: a?b?") } == true)
     for text in ["[]", "1", "null", "\"x\"", "", "{", "{\"L\":1,\"L\":2}", "Genotype", "|"] {
       let error = #expect(throws: ArchitectureError.self, "\(text)") { try resolved(text) }
       #expect(error.map { "\($0)".hasPrefix("f.json: ") } == true)

@@ -23,7 +23,9 @@ public enum ArchitectureError: Error, Equatable, Sendable {
 
 extension ArchitectureError: CustomStringConvertible {
   /// One line for the user.
-  public var description: String {
+  public var description: String { text.onOneLine }
+
+  private var text: String {
     switch self {
     case .unreadable(let file, let reason):
       return "\(file): \(reason)"
@@ -55,7 +57,7 @@ extension ArchitectureError: CustomStringConvertible {
 
   /// At most 20 of the names.
   private static func listed(_ names: [String]) -> String {
-    let shown = names.prefix(20).joined(separator: ", ")
+    let shown = names.prefix(20).map { $0.prefix(100) }.joined(separator: ", ")
     return names.count > 20 ? "\(shown) and \(names.count - 20) more" : shown
   }
 }
