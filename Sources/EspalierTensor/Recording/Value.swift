@@ -82,6 +82,14 @@ public final class Variable {
     return Tensor(value)
   }
 
+  /// Zeros on the device of another variable, of its shape and layout: an optimizer's state.
+  package convenience init(zerosLike other: Variable) throws(DeviceError) {
+    let zeros = [UInt8](repeating: 0, count: other.type.byteCount)
+    self.init(
+      type: other.type, device: other.device,
+      slice: try Tensor.upload(zeros, other.type, on: other.device))
+  }
+
   /// Marks the contents as changed: tensors of the old contents trap from now on.
   func touch() {
     version += 1

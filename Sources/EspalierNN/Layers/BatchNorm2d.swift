@@ -1,0 +1,65 @@
+/// Batch normalisation of `[N, C, H, W]` over N, H and W (arXiv:1502.03167).
+///
+/// Training: by the batch's biased variance, and running statistics move by `momentum` towards the
+/// batch's (unbiased variance) where the mode says so. Evaluation: by the running statistics, or by
+/// the batch's where none are kept. γ starts at 1, β at 0.
+public final class BatchNorm2d: Module, Layer {
+  /// γ `[C]`, or nil.
+  public let weight: Parameter?
+  /// β `[C]`, or nil.
+  public let bias: Parameter?
+  private let runningMean: Buffer?
+  private let runningVariance: Buffer?
+  private let momentum: Float
+  private let epsilon: Float
+
+  /// Batch normalisation of `channels` channels.
+  ///
+  /// - Parameters:
+  ///   - affine: Whether γ and β are trained.
+  ///   - tracksRunningStatistics: Whether running statistics are kept.
+  ///   - momentum: Share of the batch in an update of the running statistics.
+  ///   - epsilon: Added to the variance.
+  public init(
+    _ channels: Int, affine: Bool = true, tracksRunningStatistics: Bool = true,
+    momentum: Float = 0.1, epsilon: Float = 1e-5
+  ) {
+    precondition(channels > 0, "BatchNorm2d: \(channels) channels")
+    let ones = [Float](repeating: 1, count: channels)
+    let zeros = [Float](repeating: 0, count: channels)
+    weight = affine ? Parameter(ones, shape: [channels]) : nil
+    bias = affine ? Parameter(zeros, shape: [channels]) : nil
+    runningMean = tracksRunningStatistics ? Buffer(zeros, shape: [channels]) : nil
+    runningVariance = tracksRunningStatistics ? Buffer(ones, shape: [channels]) : nil
+    self.momentum = momentum
+    self.epsilon = epsilon
+  }
+
+  /// PyTorch's names for the state, so that checkpoints exchange.
+  public override var children: [(name: String, member: any ModuleMember)] {
+    reflectedChildren.map { name, member in
+      switch name {
+      case "runningMean": ("running_mean", member)
+      case "runningVariance": ("running_var", member)
+      default: (name, member)
+      }
+    }
+  }
+
+  /// The shape stays.
+  public func callAsFunction(_ x: Tensor) -> Tensor {
+    let mode = Mode.current
+    if !mode.isTraining, let runningMean, let runningVariance {
+      return normalize(
+        x, mean: runningMean.value, variance: runningVariance.value, gamma: weight?.value,
+        beta: bias?.value, epsilon: epsilon)
+    }
+    var running: (mean: Variable, variance: Variable)?
+    if mode.isTraining && mode.updatesStatistics, let runningMean, let runningVariance {
+      running = (runningMean.variable, runningVariance.variable)
+    }
+    return batchNorm(
+      x, gamma: weight?.value, beta: bias?.value, running: running, momentum: momentum,
+      epsilon: epsilon)
+  }
+}

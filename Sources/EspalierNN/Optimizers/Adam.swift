@@ -1,0 +1,68 @@
+import Foundation
+
+/// Adam (arXiv:1412.6980), or AdamW (arXiv:1711.05101) with decoupled weight decay, as in PyTorch.
+public final class Adam: Optimizer {
+  /// η.
+  public var learningRate: Float
+  private let betas: (Double, Double)
+  private let epsilon: Float
+  private let weightDecay: Float
+  private let isDecoupled: Bool
+  private let engine: UpdateEngine
+
+  /// An optimizer of some parameters.
+  ///
+  /// - Parameters:
+  ///   - betas: Decay of the first and second moment.
+  ///   - decoupledDecay: Whether the decay acts on the weights (AdamW) instead of the gradient.
+  ///   - clipNorm: The largest global norm of the gradients; nil is no limit.
+  public convenience init(
+    _ parameters: [Parameter], learningRate: Float = 1e-3, betas: (Double, Double) = (0.9, 0.999),
+    epsilon: Float = 1e-8, weightDecay: Float = 0, decoupledDecay: Bool = false,
+    clipNorm: Float? = nil
+  ) throws(DeviceError) {
+    try self.init(
+      groups: [ParameterGroup(parameters)], learningRate: learningRate, betas: betas,
+      epsilon: epsilon, weightDecay: weightDecay, decoupledDecay: decoupledDecay,
+      clipNorm: clipNorm)
+  }
+
+  /// An optimizer of groups with settings of their own.
+  public init(
+    groups: [ParameterGroup], learningRate: Float = 1e-3, betas: (Double, Double) = (0.9, 0.999),
+    epsilon: Float = 1e-8, weightDecay: Float = 0, decoupledDecay: Bool = false,
+    clipNorm: Float? = nil
+  ) throws(DeviceError) {
+    self.learningRate = learningRate
+    self.betas = betas
+    self.epsilon = epsilon
+    self.weightDecay = weightDecay
+    isDecoupled = decoupledDecay
+    engine = try UpdateEngine(
+      groups, states: ["exp_avg", "exp_avg_sq"], maximumNorm: clipNorm ?? 0)
+  }
+
+  /// Applies one update.
+  public func update(with gradients: Gradients) throws(DeviceError) {
+    try engine.run(.adam, gradients) { group, step in
+      let correction1 = 1 - Foundation.pow(betas.0, Double(step))
+      let correction2 = (1 - Foundation.pow(betas.1, Double(step))).squareRoot()
+      return (
+        [
+          group.learningRate ?? learningRate, Float(betas.0), Float(betas.1), epsilon,
+          group.weightDecay ?? weightDecay, Float(correction1), Float(correction2),
+          Float(1 - betas.0), Float(1 - betas.1),
+        ], [isDecoupled ? 1 : 0]
+      )
+    }
+  }
+
+  /// Moments and step counts.
+  public var state: OptimizerState {
+    get { engine.state }
+    set { engine.steps = newValue.steps }
+  }
+
+  /// Throws if a gradient's norm was not finite since the last call.
+  public func checkFinite(step: Int) throws(DeviceError) { try engine.checkFinite(step: step) }
+}

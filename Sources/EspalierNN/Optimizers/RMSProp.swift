@@ -1,0 +1,56 @@
+/// RMSProp (Hinton 2012), as in PyTorch.
+public final class RMSProp: Optimizer {
+  /// η.
+  public var learningRate: Float
+  private let alpha: Double
+  private let epsilon: Float
+  private let weightDecay: Float
+  private let momentum: Float
+  private let isCentered: Bool
+  private let engine: UpdateEngine
+
+  /// An optimizer of some parameters.
+  ///
+  /// - Parameters:
+  ///   - alpha: Decay of the mean square.
+  ///   - centered: Whether the mean is taken off the mean square.
+  ///   - clipNorm: The largest global norm of the gradients; nil is no limit.
+  public init(
+    _ parameters: [Parameter], learningRate: Float = 1e-2, alpha: Double = 0.99,
+    epsilon: Float = 1e-8, weightDecay: Float = 0, momentum: Float = 0, centered: Bool = false,
+    clipNorm: Float? = nil
+  ) throws(DeviceError) {
+    self.learningRate = learningRate
+    self.alpha = alpha
+    self.epsilon = epsilon
+    self.weightDecay = weightDecay
+    self.momentum = momentum
+    isCentered = centered
+    var states = ["square_avg"]
+    if centered { states.append("grad_avg") }
+    if momentum > 0 { states.append("momentum_buffer") }
+    engine = try UpdateEngine(
+      [ParameterGroup(parameters)], states: states, maximumNorm: clipNorm ?? 0)
+  }
+
+  /// Applies one update.
+  public func update(with gradients: Gradients) throws(DeviceError) {
+    try engine.run(.rmsprop, gradients) { group, _ in
+      (
+        [
+          group.learningRate ?? learningRate, Float(alpha), epsilon, group.weightDecay ?? weightDecay,
+          momentum, Float(1 - alpha),
+        ], [isCentered ? 1 : 0, momentum > 0 ? 1 : 0]
+      )
+    }
+  }
+
+  /// Mean squares and step counts.
+  public var state: OptimizerState {
+    get { engine.state }
+    set { engine.steps = newValue.steps }
+  }
+
+  /// Throws if a gradient's norm was not finite since the last call.
+  public func checkFinite(step: Int) throws(DeviceError) { try engine.checkFinite(step: step) }
+}
