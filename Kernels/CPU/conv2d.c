@@ -18,15 +18,16 @@ ESP_DISPATCH(esp_conv2d_backward_input_f32)
 #include "depthwise_conv2d.h"
 #include "pointwise_conv2d.h"
 
-// A part of one image of one plane, dense or grouped. Forward uses the weight where it lies unless its rows are far
+// A part of each of `images` images of one plane, dense or grouped. Forward uses the weight where it lies unless its rows are far
 // apart; backward it is transposed. With a panel a part is some blocks of channels, so that no panel is packed twice;
 // else, and if there are too few blocks, some rows.
-static void ESP_NAME(dense_part)(const conv_shape *g, const conv_plane *plane, const float *x, const float *w, float *y,
-                                 bool backward, int parts, int part) {
+static void ESP_NAME(dense_part)(const conv_shape *g, const conv_plane *plane, int images, const float *x,
+                                 const float *w, float *y, bool backward, int parts, int part) {
   const int cg = g->c / g->groups, kg = g->k / g->groups;
   const int reduced = backward ? kg : cg, width = backward ? cg : kg;
   const int taps = plane->rows.taps * plane->columns.taps;
   const int64_t tap = (int64_t)cg * g->k;
+  const int64_t x_image = (backward ? g->oh : g->h) * plane->x_row, y_image = (backward ? g->h : g->oh) * plane->y_row;
   const bool packed = backward || (g->k > 128 && taps * ESP_VECTOR <= DENSE_PANEL);
   int most = PRODUCT_REGISTERS;
   while (most > 1 && taps * most * ESP_VECTOR > DENSE_PANEL / 4) most--;
@@ -49,7 +50,9 @@ static void ESP_NAME(dense_part)(const conv_shape *g, const conv_plane *plane, c
     weights.wa = tap * g->s;
     weights.w = group_w + first;
     if (!packed) {
-      dense_image(plane, &weights, registers, in, out, row_begin, row_end);
+      for (int n = 0; n < images; n++) {
+        dense_image(plane, &weights, registers, in + n * x_image, out + n * y_image, row_begin, row_end);
+      }
       continue;
     }
     int chunk = DENSE_PANEL / (taps * registers * ESP_VECTOR);
@@ -64,89 +67,115 @@ static void ESP_NAME(dense_part)(const conv_shape *g, const conv_plane *plane, c
         dense_pack(plane, &weights, group_w + first + (int64_t)done * g->k, g->k, tap, g->s, panel,
                    registers * ESP_VECTOR, columns);
       }
-      dense_image(plane, &weights, registers, in + done, out, row_begin, row_end);
-    }
-  }
-}
-
-// Finds the row of a task, its image and its part.
-static const esp_conv2d_row *ESP_NAME(conv_row)(const conv_job *job, int32_t index, int *image, int *part) {
-  const esp_conv2d_row *row = job->rows;
-  while (index >= row->n * job->parts) index -= (row++)->n * job->parts;
-  *image = index / job->parts;
-  *part = index % job->parts;
-  return row;
-}
-
-static void ESP_NAME(forward_task)(void *context, int32_t index) {
-  const conv_job *job = context;
-  int image, part;
-  const esp_conv2d_row *row = ESP_NAME(conv_row)(job, index, &image, &part);
-  const conv_shape g = conv_shape_of(row);
-  const conv_plane plane = conv_forward_plane(&g, row->operand[0].stride, row->operand[2].stride);
-  const float *x = (const float *)job->base[0] + row->operand[0].offset + image * g.h * plane.x_row;
-  const float *w = (const float *)job->base[1] + row->operand[1].offset;
-  float *y = (float *)job->base[2] + row->operand[2].offset + image * g.oh * plane.y_row;
-  const int begin = part_start(g.oh, job->parts, part), end = part_start(g.oh, job->parts, part + 1);
-  if (conv_is_depthwise(&g)) {
-    depthwise_image(&plane, g.c, g.s, x, w, y, NULL, begin, end, DEPTHWISE_PLAIN);
-  } else if (conv_is_pointwise(&g) && g.k <= 128) {
-    const pointwise p = {
-      .x = x + begin * plane.x_row, .w = w, .y = y + begin * plane.y_row,
-      .x_stride = plane.x_stride, .w_row = g.k, .y_stride = plane.y_stride, .c = g.c, .k = g.k,
-    };
-    pointwise_image(&p, (end - begin) * g.ow, PRODUCT_ROWS);
-  } else {
-    ESP_NAME(dense_part)(&g, &plane, x, w, y, false, job->parts, part);
-  }
-}
-
-static void ESP_NAME(backward_task)(void *context, int32_t index) {
-  const conv_job *job = context;
-  int image, part;
-  const esp_conv2d_row *row = ESP_NAME(conv_row)(job, index, &image, &part);
-  const conv_shape g = conv_shape_of(row);
-  const int64_t dy_stride = row->operand[0].stride, dx_stride = row->operand[2].stride;
-  const float *dy = (const float *)job->base[0] + row->operand[0].offset + (int64_t)image * g.oh * g.ow * dy_stride;
-  const float *w = (const float *)job->base[1] + row->operand[1].offset;
-  float *dx = (float *)job->base[2] + row->operand[2].offset + (int64_t)image * g.h * g.w * dx_stride;
-  const bool depthwise = conv_is_depthwise(&g);
-  if (!depthwise && g.r * g.s * ESP_VECTOR > DENSE_PANEL) {
-    if (part == 0) conv2d_backward_input_image_f32(&g, dy, dy_stride, w, dx, dx_stride);
-    return;
-  }
-  for (int phase_h = 0; phase_h < g.stride_h && phase_h < g.h; phase_h++) {
-    for (int phase_w = 0; phase_w < g.stride_w && phase_w < g.w; phase_w++) {
-      const conv_plane plane = conv_backward_plane(&g, dy_stride, dx_stride, phase_h, phase_w);
-      const int begin = part_start(plane.rows.out, job->parts, part);
-      const int end = part_start(plane.rows.out, job->parts, part + 1);
-      if (plane.rows.taps * plane.columns.taps == 0) {
-        conv_zero_image(&plane, g.c, dx, begin, end);
-      } else if (depthwise) {
-        depthwise_image(&plane, g.c, g.s, dy, w, dx, NULL, begin, end, DEPTHWISE_PLAIN);
-      } else {
-        ESP_NAME(dense_part)(&g, &plane, dy, w, dx, true, job->parts, part);
+      for (int n = 0; n < images; n++) {
+        dense_image(plane, &weights, registers, in + done + n * x_image, out + n * y_image, row_begin, row_end);
       }
     }
   }
 }
 
-static conv_job ESP_NAME(conv_job_of)(void *const *base, const void *rows, int32_t count, int32_t *tasks) {
-  int32_t images = 0;
+// What one task does: some images of a row, or a part of one.
+typedef struct {
+  const esp_conv2d_row *row;
+  conv_shape g;
+  const float *x, *w;  // x: the first image; dy if backward
+  float *y;
+  int64_t x_stride, y_stride;
+  int32_t images, part;
+} ESP_NAME(conv_work);
+
+static ESP_NAME(conv_work) ESP_NAME(conv_work_of)(const conv_job *job, int32_t index, bool backward) {
+  const esp_conv2d_row *row = job->rows;
+  for (int32_t tasks; index >= (tasks = ceiling_divide(row->n, job->images) * job->parts); row++) index -= tasks;
+  const int image = index / job->parts * job->images;
+  const int64_t x_stride = row->operand[0].stride, y_stride = row->operand[2].stride;
+  const int64_t inner = (int64_t)row->h * row->w, outer = (int64_t)row->oh * row->ow;
+  return (ESP_NAME(conv_work)){
+    row, conv_shape_of(row),
+    (const float *)job->base[0] + row->operand[0].offset + image * (backward ? outer : inner) * x_stride,
+    (const float *)job->base[1] + row->operand[1].offset,
+    (float *)job->base[2] + row->operand[2].offset + image * (backward ? inner : outer) * y_stride,
+    x_stride, y_stride,
+    row->n - image < job->images ? row->n - image : job->images, index % job->parts,
+  };
+}
+
+static void ESP_NAME(forward_task)(void *context, int32_t index) {
+  const conv_job *job = context;
+  const ESP_NAME(conv_work) work = ESP_NAME(conv_work_of)(job, index, false);
+  const conv_shape *g = &work.g;
+  const conv_plane plane = conv_forward_plane(g, work.x_stride, work.y_stride);
+  const int begin = part_start(g->oh, job->parts, work.part), end = part_start(g->oh, job->parts, work.part + 1);
+  const bool depthwise = conv_is_depthwise(g);
+  if (!depthwise && !(conv_is_pointwise(g) && g->k <= 128)) {
+    ESP_NAME(dense_part)(g, &plane, work.images, work.x, work.w, work.y, false, job->parts, work.part);
+    return;
+  }
+  for (int n = 0; n < work.images; n++) {
+    const float *x = work.x + n * g->h * plane.x_row;
+    float *y = work.y + n * g->oh * plane.y_row;
+    if (depthwise) {
+      depthwise_image(&plane, g->c, g->s, x, work.w, y, NULL, begin, end, DEPTHWISE_PLAIN);
+    } else {
+      const pointwise p = {
+        .x = x + begin * plane.x_row, .w = work.w, .y = y + begin * plane.y_row,
+        .x_stride = plane.x_stride, .w_row = g->k, .y_stride = plane.y_stride, .c = g->c, .k = g->k,
+      };
+      pointwise_image(&p, (end - begin) * g->ow, PRODUCT_ROWS);
+    }
+  }
+}
+
+static void ESP_NAME(backward_task)(void *context, int32_t index) {
+  const conv_job *job = context;
+  const ESP_NAME(conv_work) work = ESP_NAME(conv_work_of)(job, index, true);
+  const conv_shape *g = &work.g;
+  const int64_t dy_image = (int64_t)g->oh * g->ow * work.x_stride, dx_image = (int64_t)g->h * g->w * work.y_stride;
+  const bool depthwise = conv_is_depthwise(g);
+  if (!depthwise && g->r * g->s * ESP_VECTOR > DENSE_PANEL) {
+    for (int n = 0; n < work.images && work.part == 0; n++) {
+      conv2d_backward_input_image_f32(g, work.x + n * dy_image, work.x_stride, work.w, work.y + n * dx_image,
+                                      work.y_stride);
+    }
+    return;
+  }
+  for (int phase = 0; phase < g->stride_h * g->stride_w; phase++) {
+    const int phase_h = phase / g->stride_w, phase_w = phase % g->stride_w;
+    if (phase_h >= g->h || phase_w >= g->w) continue;
+    const conv_plane plane = conv_backward_plane(g, work.x_stride, work.y_stride, phase_h, phase_w);
+    const bool nothing = plane.rows.taps * plane.columns.taps == 0;
+    if (!nothing && !depthwise) {
+      ESP_NAME(dense_part)(g, &plane, work.images, work.x, work.w, work.y, true, job->parts, work.part);
+      continue;
+    }
+    const int begin = part_start(plane.rows.out, job->parts, work.part);
+    const int end = part_start(plane.rows.out, job->parts, work.part + 1);
+    for (int n = 0; n < work.images; n++) {
+      float *dx = work.y + n * dx_image;
+      if (nothing) {
+        conv_zero_image(&plane, g->c, dx, begin, end);
+      } else {
+        depthwise_image(&plane, g->c, g->s, work.x + n * dy_image, work.w, dx, NULL, begin, end, DEPTHWISE_PLAIN);
+      }
+    }
+  }
+}
+
+static void ESP_NAME(conv_run)(void *const *base, const void *rows, int32_t count, void (*task)(void *, int32_t)) {
+  conv_job job = {base, rows, count, 1, 1};
+  int32_t images = 0, tasks = 0;
   for (int32_t i = 0; i < count; i++) images += ((const esp_conv2d_row *)rows)[i].n;
-  const conv_job job = {base, rows, count, conv_parts(images)};
-  *tasks = images * job.parts;
-  return job;
+  conv_divide(&job, images);
+  for (int32_t i = 0; i < count; i++) {
+    tasks += ceiling_divide(((const esp_conv2d_row *)rows)[i].n, job.images) * job.parts;
+  }
+  esp_parallel(tasks, task, &job);
 }
 
 void ESP_NAME(esp_conv2d_f32)(void *const *base, const void *rows, int32_t count) {
-  int32_t tasks;
-  conv_job job = ESP_NAME(conv_job_of)(base, rows, count, &tasks);
-  esp_parallel(tasks, ESP_NAME(forward_task), &job);
+  ESP_NAME(conv_run)(base, rows, count, ESP_NAME(forward_task));
 }
 void ESP_NAME(esp_conv2d_backward_input_f32)(void *const *base, const void *rows, int32_t count) {
-  int32_t tasks;
-  conv_job job = ESP_NAME(conv_job_of)(base, rows, count, &tasks);
-  esp_parallel(tasks, ESP_NAME(backward_task), &job);
+  ESP_NAME(conv_run)(base, rows, count, ESP_NAME(backward_task));
 }
 #endif

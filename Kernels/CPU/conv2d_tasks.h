@@ -5,17 +5,19 @@
 #include "../include/CKernels.h"
 #include "conv2d_shape.h"
 
-// Tasks are numbered through all rows: images times `parts` each, or as the kernel says.
+// Tasks are numbered through all rows: of each row, `images` images a task times `parts` of an image, or as the kernel
+// says.
 typedef struct {
   void *const *base;
   const void *rows;
-  int32_t count, parts;
+  int32_t count, images, parts;
 } conv_job;
 
-// Parts of an image, so that all images of all rows make at least four tasks a thread.
-static inline int32_t conv_parts(int32_t images) {
+// Few images are split, so that there are four tasks a thread, and many are taken together, to share their preparation.
+static inline void conv_divide(conv_job *job, int32_t images) {
   const int32_t wanted = 4 * esp_threads();
-  return images >= wanted || images < 1 ? 1 : (wanted + images - 1) / images;
+  job->images = images > wanted ? images / wanted : 1;
+  job->parts = images < wanted && images > 0 ? (wanted + images - 1) / images : 1;
 }
 static inline int part_start(int size, int parts, int part) { return (int)((int64_t)size * part / parts); }
 

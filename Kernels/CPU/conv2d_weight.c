@@ -82,7 +82,7 @@ static void ESP_NAME(sum_task)(void *context, int32_t index) {
 }
 
 void ESP_NAME(esp_conv2d_backward_weight_f32)(void *const *base, const void *rows, int32_t count) {
-  conv_job job = {base, rows, count, 1};
+  conv_job job = {base, rows, count, 1, 1};
   int32_t tasks = 0, blocks = 0;
   for (int32_t i = 0; i < count; i++) {
     const conv_shape g = conv_weight_shape_of((const esp_conv2d_weight_row *)rows + i);

@@ -61,6 +61,12 @@ static void dense_image(const conv_plane *plane, const product *weights, int reg
   g.xp = x_right;
   g.yp = y_right;
   if (inner_begin < inner_end) {
+    const bool whole = rows->taps == 1 && inner_end - inner_begin == columns->out && middle_begin == row_begin &&
+                       middle_end == row_end && x_down == columns->out * x_right && y_down == columns->out * y_right;
+    if (whole) {  // one tap, always inside: pixels follow one another from row to row
+      DENSE_BLOCK(row_begin, 0, 0, 1, 0, columns->taps, (row_end - row_begin) * columns->out);
+      return;
+    }
     for (int i = row_begin; i < row_end; i++) {
       int a_begin, a_end;
       conv_axis_taps(rows, i, &a_begin, &a_end);

@@ -150,8 +150,9 @@ ESP_INLINE void depthwise_pixels(const depthwise_block *b, const bool part, cons
 }
 
 // Kernel width, dilation and stride of the variants that are compiled; 1, 2 and 3 taps also arise as phases of a stride.
-#define DEPTHWISE_VARIANTS(X) \
-  X(1, 1, 1) X(2, 1, 1) X(3, 1, 1) X(5, 1, 1) X(3, 2, 1) X(5, 2, 1) X(3, 1, 2) X(5, 1, 2) X(3, 2, 2) X(5, 2, 2)
+#define DEPTHWISE_VARIANTS(X)                                      \
+  X(1, 1, 1) X(2, 1, 1) X(3, 1, 1) X(5, 1, 1) X(7, 1, 1)           \
+  X(3, 2, 1) X(5, 2, 1) X(3, 1, 2) X(5, 1, 2) X(3, 2, 2) X(5, 2, 2)
 
 #define DEPTHWISE_NAME(K, D, S, kind) ESP_JOIN(depthwise_##K##_##D##_##S##_##kind, ESP_ISA)
 #define DEPTHWISE_KIND(K, D, S, kind, relu, masked)                                                      \

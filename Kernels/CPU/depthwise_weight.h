@@ -86,6 +86,7 @@ ESP_INLINE void depthwise_weight_body(const depthwise_weight_block *b, const int
 #if ESP_MANY_REGISTERS
   depthwise_weight_sweep(b, 3, K, D, S, part, relu, 0);
   if (K == 5) depthwise_weight_sweep(b, 2, K, D, S, part, relu, 3);
+  if (K == 7) depthwise_weight_sweep(b, 3, K, D, S, part, relu, 3), depthwise_weight_sweep(b, 1, K, D, S, part, relu, 6);
 #else
   for (int a = 0; a < K; a++) depthwise_weight_sweep(b, 1, K, D, S, part, relu, a);
 #endif
@@ -124,7 +125,7 @@ ESP_INLINE void depthwise_weight_pixels(const depthwise_weight_block *b, const b
 }
 
 #define DEPTHWISE_WEIGHT_VARIANTS(X) \
-  X(3, 1, 1) X(5, 1, 1) X(3, 2, 1) X(5, 2, 1) X(3, 1, 2) X(5, 1, 2) X(3, 2, 2) X(5, 2, 2)
+  X(3, 1, 1) X(5, 1, 1) X(7, 1, 1) X(3, 2, 1) X(5, 2, 1) X(3, 1, 2) X(5, 1, 2) X(3, 2, 2) X(5, 2, 2)
 #define DEPTHWISE_WEIGHT_NAME(K, D, S, kind) ESP_JOIN(depthwise_weight_##K##_##D##_##S##_##kind, ESP_ISA)
 #define DEPTHWISE_WEIGHT_KIND(K, D, S, kind, relu)                                                                     \
   __attribute__((unused)) static void DEPTHWISE_WEIGHT_NAME(K, D, S, kind)(const depthwise_weight_block *b) {          \

@@ -3,7 +3,7 @@
 // A task is a block of rows and up to four registers of columns of one matrix. It goes through k in chunks: packs that
 // part of b into a panel (transposing it if asked), and runs the register-blocked product of all its rows with it; a
 // transposed a is packed too, a few rows at a time. Chunks are added in order, so neither the blocks nor the number of
-// threads show in the result. A small b that lies well is used in place.
+// threads show in the result. A small b that lies well is used in place. One or two rows take plain products of vectors.
 #ifndef ESP_ISA
 #include <stdbool.h>
 #include <stdint.h>
@@ -38,6 +38,7 @@ typedef struct {
   int64_t a, b, y;  // elements behind the bases, at the block's first row and column
   int64_t a_row, a_k, b_k, b_column;
   int32_t rows, columns, k, ldy;
+  bool dots;
 } matmul_block;
 
 static matmul_block matmul_block_of(const matmul_job *job, int32_t index) {
@@ -52,6 +53,7 @@ static matmul_block matmul_block_of(const matmul_job *job, int32_t index) {
     .rows = row->m - i < job->height ? row->m - i : job->height,
     .columns = row->n - j < job->columns ? row->n - j : job->columns,
     .k = row->k, .ldy = row->ldy,
+    .dots = row->m <= 2 && !row->transpose_a && row->transpose_b,
   };
   block.a = row->operand[0].offset + (int64_t)batch * row->batch_a + i * block.a_row;
   block.b = row->operand[1].offset + (int64_t)batch * row->batch_b + j * block.b_column;
@@ -141,11 +143,36 @@ static void ESP_NAME(matmul_columns)(const matmul_block *g, const float *a, cons
   }
 }
 
+// One or two rows times a transposed matrix: each element a product of two contiguous vectors.
+static void ESP_NAME(matmul_dots)(const matmul_block *g, const float *a, const float *b, float *y) {
+  for (int i = 0; i < g->rows; i++) {
+    for (int j = 0; j < g->columns; j++) {
+      const float *left = a + i * g->a_row, *right = b + j * g->b_column;
+      vec sum[4] = {{0}, {0}, {0}, {0}};
+      int k = 0;
+      for (; k + 64 <= g->k; k += 64) {
+        ESP_UNROLL for (int v = 0; v < 4; v++) {
+          sum[v] = vfma(vload(left + k + 16 * v), vload(right + k + 16 * v), sum[v]);
+        }
+      }
+      for (; k < g->k; k += 16) {
+        const int width = g->k - k < 16 ? g->k - k : 16;
+        sum[0] = vfma(vload_part(left + k, width), vload_part(right + k, width), sum[0]);
+      }
+      y[(int64_t)i * g->ldy + j] = vsum((sum[0] + sum[1]) + (sum[2] + sum[3]));
+    }
+  }
+}
+
 static void ESP_NAME(matmul_task)(void *context, int32_t index) {
   const matmul_job *job = context;
   const matmul_block g = matmul_block_of(job, index);
   const float *a = (const float *)job->base[0] + g.a, *b = (const float *)job->base[1] + g.b;
   float *y = (float *)job->base[2] + g.y;
+  if (g.dots) {
+    ESP_NAME(matmul_dots)(&g, a, b, y);
+    return;
+  }
   for (int32_t done = 0; done < g.columns;) {
     const int left = g.columns - done, registers = product_registers((left + ESP_VECTOR - 1) / ESP_VECTOR);
     const int columns = left < registers * ESP_VECTOR ? left : registers * ESP_VECTOR;
