@@ -1,9 +1,10 @@
 // Average pooling, channels-last, and its gradient. Item: one image row x 16 channels.
 
-// The divisor of a window: all taps, or those inside the image.
-inline float esp_window_share(int iy0, int ix0, int r, int s, int h, int w, int count_include_pad) {
-  if (count_include_pad) return 1.0f / (float)(r * s);
-  const int rows = min(r, h - iy0) - max(0, -iy0), columns = min(s, w - ix0) - max(0, -ix0);
+// One over the taps of a window that lie inside the image or, with count_include_pad, inside the padded image (in ceil
+// mode a window may reach beyond that too).
+inline float esp_window_share(int iy0, int ix0, int r, int s, int h, int w, int ph, int pw, int count_include_pad) {
+  const int rows = min(r, h - iy0 + (count_include_pad ? ph : 0)) - (count_include_pad ? 0 : max(0, -iy0));
+  const int columns = min(s, w - ix0 + (count_include_pad ? pw : 0)) - (count_include_pad ? 0 : max(0, -ix0));
   return rows > 0 && columns > 0 ? 1.0f / (float)(rows * columns) : 0.0f;
 }
 
@@ -29,7 +30,7 @@ __kernel void esp_avg_pool2d(__global const float *restrict x, __global float *r
           sum += esp_load_float(image_x + ((iy0 + ky) * w + ix0 + kx) * xs, n);
         }
       }
-      sum *= esp_window_share(iy0, ix0, r, s, h, w, include);
+      sum *= esp_window_share(iy0, ix0, r, s, h, w, ph, pw, include);
       esp_store_float(sum, y + ((long)line * ow + ox) * ys + c0, n);
     }
   }
@@ -53,7 +54,7 @@ __kernel void esp_avg_pool2d_backward(__global const float *restrict dy, __globa
       float16 sum = 0.0f;
       for (int oy = oy0; oy < oy1; oy++) {
         for (int ox = ox0; ox < ox1; ox++) {
-          const float share = esp_window_share(oy * sh - ph, ox * sw - pw, r, s, h, w, include);
+          const float share = esp_window_share(oy * sh - ph, ox * sw - pw, r, s, h, w, ph, pw, include);
           const long o = ((long)image * oh + oy) * ow + ox;
           sum = fma(esp_load_float(dy + o * ys + c0, n), (float16)share, sum);
         }

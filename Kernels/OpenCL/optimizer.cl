@@ -81,8 +81,9 @@ __kernel void esp_adam(__global float *restrict w, __global const float *restric
                        __global const esp_adam_row *restrict rows) {
   ESP_ROW(esp_adam_row);
   const int count = row->count, decoupled = row->decoupled;
-  const float rate = row->scalar[0], beta1 = row->scalar[1], beta2 = row->scalar[2], epsilon = row->scalar[3];
+  const float rate = row->scalar[0], beta2 = row->scalar[2], epsilon = row->scalar[3];
   const float decay = row->scalar[4], step_size = rate / row->scalar[5], root = row->scalar[6];
+  const float fresh1 = row->scalar[7], fresh2 = row->scalar[8];
   scale = ESP_AT(scale, 4);
   const float factor = scale[0];
   const bool stopped = scale[2] != 0.0f;
@@ -96,9 +97,8 @@ __kernel void esp_adam(__global float *restrict w, __global const float *restric
       if (decoupled) value *= 1.0f - rate * decay;
       else gradient = fma((float16)decay, value, gradient);
       float16 first = esp_load_float(m + i, n);
-      first = fma((float16)(1.0f - beta1), gradient - first, first);
-      const float16 second =
-          fma((float16)beta2, esp_load_float(v + i, n), (1.0f - beta2) * gradient * gradient);
+      first = fma((float16)fresh1, gradient - first, first);
+      const float16 second = fma((float16)beta2, esp_load_float(v + i, n), fresh2 * gradient * gradient);
       esp_store_float(first, m + i, n);
       esp_store_float(second, v + i, n);
       esp_store_float(value - step_size * first / (sqrt(second) / root + epsilon), w + i, n);
@@ -113,7 +113,7 @@ __kernel void esp_rmsprop(__global float *restrict w, __global const float *rest
   ESP_ROW(esp_rmsprop_row);
   const int count = row->count;
   const float rate = row->scalar[0], alpha = row->scalar[1], epsilon = row->scalar[2], decay = row->scalar[3];
-  const float momentum = row->scalar[4];
+  const float momentum = row->scalar[4], fresh = row->scalar[5];
   const bool centered = ESP_HERE(3), moving = ESP_HERE(4);
   scale = ESP_AT(scale, 5);
   const float factor = scale[0];
@@ -127,13 +127,12 @@ __kernel void esp_rmsprop(__global float *restrict w, __global const float *rest
     ESP_PARAMETERS(item, count) {
       const float16 value = esp_load_float(w + i, n);
       const float16 gradient = fma((float16)decay, value, esp_load_float(g + i, n) * factor);
-      const float16 second =
-          fma((float16)alpha, esp_load_float(v + i, n), (1.0f - alpha) * gradient * gradient);
+      const float16 second = fma((float16)alpha, esp_load_float(v + i, n), fresh * gradient * gradient);
       esp_store_float(second, v + i, n);
       float16 spread = second;
       if (centered) {
         float16 mean = esp_load_float(m + i, n);
-        mean = fma((float16)(1.0f - alpha), gradient - mean, mean);
+        mean = fma((float16)fresh, gradient - mean, mean);
         esp_store_float(mean, m + i, n);
         spread = fma(-mean, mean, second);
       }

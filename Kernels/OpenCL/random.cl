@@ -2,8 +2,8 @@
 // high), so that an element's number depends on nothing but those. 16 counters at a time.
 //
 // Uniform: (u >> 8)·2⁻²⁴, the same bits on every device. Normal: Box-Muller over the words (0, 1) and (2, 3) of a counter,
-// r·cos, r·sin with r = √(−2·log v₀), v₀ = ((u >> 8) + 1)·2⁻²⁴, angle 2π·v₁. Gumbel: −log(−log v), v = ((u >> 8) + ½)·2⁻²⁴.
-// Keep: 1 / (1 − p) where uniform ≥ p, else 0.
+// r·cos, r·sin with r = √(−2·log v₀) and the angle 2π·v₁, v = ((u >> 8) + 1)·2⁻²⁴. Gumbel: −log(−log v) with
+// v = max(u >> 8, 1)·2⁻²⁴. Keep: 1 / (1 − p) where uniform ≥ p, else 0.
 
 inline void esp_philox(uint16 c[4], uint k0, uint k1) {
   for (int round = 0; round < 10; round++, k0 += 0x9e3779b9u, k1 += 0xbb67ae85u) {
@@ -16,14 +16,6 @@ inline void esp_philox(uint16 c[4], uint k0, uint k1) {
   }
 }
 inline float16 esp_uniform16(uint16 u) { return convert_float16(u >> 8) * 0x1.0p-24f; }
-inline float16 esp_gumbel16(uint16 u) {
-  // v may round to 1, whose inner logarithm would be 0: below 1, log v = log1p(v − 1), and v − 1 is exact.
-  const int16 k = convert_int16(u >> 8);
-  const float16 low = (convert_float16(k) + 0.5f) * 0x1.0p-24f;                     // exact below ½
-  const float16 high = (convert_float16(k - (1 << 24)) + 0.5f) * 0x1.0p-24f;        // v − 1, exact above ½
-  return -log(-(k < (1 << 23) ? log(low) : log1p(high)));
-}
-
 // items: (count + 1023) / 1024
 __kernel void esp_random(__global float *restrict y, __global const esp_random_row *restrict rows) {
   ESP_ROW(esp_random_row);
@@ -43,13 +35,13 @@ __kernel void esp_random(__global float *restrict y, __global const esp_random_r
         case ESP_NORMAL:
           for (int k = 0; k < 4; k += 2) {
             const float16 r = sqrt(-2.0f * log((convert_float16(c[k] >> 8) + 1.0f) * 0x1.0p-24f));
-            const float16 turns = 2.0f * esp_uniform16(c[k + 1]);
+            const float16 turns = (convert_float16(c[k + 1] >> 8) + 1.0f) * 0x1.0p-23f;
             v[k] = r * cospi(turns);
             v[k + 1] = r * sinpi(turns);
           }
           break;
         case ESP_GUMBEL:
-          for (int k = 0; k < 4; k++) v[k] = esp_gumbel16(c[k]);
+          for (int k = 0; k < 4; k++) v[k] = -log(-log(fmax(esp_uniform16(c[k]), 0x1.0p-24f)));
           break;
         case ESP_KEEP:
           for (int k = 0; k < 4; k++) v[k] = esp_uniform16(c[k]) >= p ? (float16)kept : (float16)0.0f;
