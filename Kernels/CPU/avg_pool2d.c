@@ -1,7 +1,9 @@
 // Average pooling of channels-last images and its backward.
 //
 // The divisor is a product of a row and a column count: taps inside the image, or, with count_include_pad, inside the
-// padded image (a window may reach beyond that too, in ceil mode), as in PyTorch. The backward gathers, as in max pooling.
+// padded image (a window may reach beyond that too, in ceil mode), as in PyTorch. So both directions are separable: a
+// column of the window is summed first, and with stride 1 neighbouring windows share columns. The backward gathers, as
+// in max pooling.
 #ifndef ESP_ISA
 #define ESP_SELF "avg_pool2d.c"
 #include "dispatch.h"
@@ -12,42 +14,74 @@ ESP_DISPATCH(esp_avg_pool2d_backward_f32)
 #include "lanes.h"
 #include "split.h"
 
-// The taps of window `o` inside the image, and what it counts in the divisor.
-static inline void ESP_NAME(avg_taps)(int64_t o, int64_t step, int64_t pad, int64_t taps, int64_t size, bool padding,
-                                      int64_t *first, int64_t *end, int64_t *count) {
-  int64_t start = o * step - pad;
-  *first = start < 0 ? -start : 0;
-  *end = size - start < taps ? size - start : taps;
-  int64_t padded = size + pad - start < taps ? size + pad - start : taps;
-  *count = padding ? padded : *end - *first;
+// The taps of window `o` along one dimension that lie inside the image, and what they count in the divisor.
+typedef struct {
+  int64_t first, end, count;
+} ESP_NAME(avg_window);
+static inline ESP_NAME(avg_window) ESP_NAME(avg_window_at)(int64_t o, int64_t step, int64_t pad, int64_t taps,
+                                                           int64_t size, bool padding) {
+  int64_t start = o * step - pad, end = start + taps, padded = end < size + pad ? taps : size + pad - start;
+  int64_t from = start < 0 ? 0 : start, to = end < size ? end : size;
+  return (ESP_NAME(avg_window)){from, to, padding ? padded : to - from};
 }
+
+// ---- forward ----
 
 static esp_work ESP_NAME(avg_pool_measure)(const void *row) {
   const esp_avg_pool2d_row *r = row;
-  return (esp_work){(int64_t)r->n * r->oh, 0.04 * r->r * r->s * (double)r->ow * r->c + 5};
+  return (esp_work){(int64_t)r->n * r->oh, (0.05 * (r->r + r->s) * r->stride_w + 0.05) * (double)r->ow * r->c + 5};
+}
+
+// Σ over `rows` pixels of a column, `step` elements apart.
+ESP_LANES_INLINE lanes ESP_NAME(avg_column)(const real *x, int64_t step, int64_t rows, int64_t n) {
+  if (rows == 3) {
+    return (lanes_load_part(x, n) + lanes_load_part(x + step, n)) + lanes_load_part(x + 2 * step, n);
+  }
+  lanes sum = lanes_splat(0);
+  for (int64_t i = 0; i < rows; i++) sum += lanes_load_part(x + i * step, n);
+  return sum;
+}
+
+// One row of the output, n ≤ LANES channels; x is the image's.
+ESP_LANES_INLINE void ESP_NAME(avg_pool_row)(const esp_avg_pool2d_row *r, const real *x, real *y, int64_t oh, int64_t n) {
+  int64_t sx = r->operand[0].stride, sy = r->operand[1].stride, step = r->w * sx;
+  ESP_NAME(avg_window) v = ESP_NAME(avg_window_at)(oh, r->stride_h, r->pad_h, r->r, r->h, r->count_include_pad);
+  int64_t rows = v.end - v.first, ow = 0;
+  const real *p = x + v.first * step;
+  for (; ow < r->ow; ow++, y += sy) {
+    ESP_NAME(avg_window) u = ESP_NAME(avg_window_at)(ow, r->stride_w, r->pad_w, r->s, r->w, r->count_include_pad);
+    if (r->s == 3 && r->stride_w == 1 && ow * 1 - r->pad_w >= 0 && u.end - u.first == 3) {
+      // Whole windows, from here to the last but the padding: two columns are those of the window before.
+      lanes inverse = lanes_splat((real)1 / (real)(3 * v.count));
+      lanes a = ESP_NAME(avg_column)(p + u.first * sx, step, rows, n);
+      lanes b = ESP_NAME(avg_column)(p + (u.first + 1) * sx, step, rows, n);
+      int64_t w = u.first + 2;
+      for (; w < r->w && ow < r->ow; w++, ow++, y += sy) {
+        lanes c = ESP_NAME(avg_column)(p + w * sx, step, rows, n);
+        lanes_store_part(y, ((a + b) + c) * inverse, n);
+        a = b;
+        b = c;
+      }
+      ow--;
+      y -= sy;
+      continue;
+    }
+    lanes sum = lanes_splat(0);
+    for (int64_t w = u.first; w < u.end; w++) sum += ESP_NAME(avg_column)(p + w * sx, step, rows, n);
+    lanes_store_part(y, sum * ((real)1 / (real)(v.count * u.count)), n);
+  }
 }
 
 static void ESP_NAME(avg_pool_body)(void *const *base, const void *row, int64_t from, int64_t to) {
   const esp_avg_pool2d_row *r = row;
-  int64_t sx = r->operand[0].stride, sy = r->operand[1].stride;
   for (int64_t unit = from; unit < to; unit++) {
-    int64_t image = unit / r->oh, oh = unit % r->oh, i0, i1, rows;
-    ESP_NAME(avg_taps)(oh, r->stride_h, r->pad_h, r->r, r->h, r->count_include_pad, &i0, &i1, &rows);
-    const real *x = (const real *)base[0] + r->operand[0].offset + image * r->h * r->w * sx;
-    for (int64_t ow = 0; ow < r->ow; ow++) {
-      int64_t j0, j1, columns;
-      ESP_NAME(avg_taps)(ow, r->stride_w, r->pad_w, r->s, r->w, r->count_include_pad, &j0, &j1, &columns);
-      real *y = (real *)base[1] + r->operand[1].offset + (unit * r->ow + ow) * sy;
-      int64_t top = oh * r->stride_h - r->pad_h, left = ow * r->stride_w - r->pad_w;
-      lanes inverse = lanes_splat((real)1 / (real)(rows * columns));
-      for (int64_t c = 0; c < r->c; c += LANES) {
-        int64_t n = r->c - c;
-        lanes sum = lanes_splat(0);
-        for (int64_t i = i0; i < i1; i++) {
-          for (int64_t j = j0; j < j1; j++) sum += lanes_load_part(x + ((top + i) * r->w + left + j) * sx + c, n);
-        }
-        lanes_store_part(y + c, sum * inverse, n);
-      }
+    int64_t image = unit / r->oh, oh = unit % r->oh;
+    const real *x = (const real *)base[0] + r->operand[0].offset + image * r->h * r->w * r->operand[0].stride;
+    real *y = (real *)base[1] + r->operand[1].offset + unit * r->ow * r->operand[1].stride;
+    for (int64_t c = 0; c < r->c; c += LANES) {
+      int64_t n = r->c - c;
+      if (n >= LANES) ESP_NAME(avg_pool_row)(r, x + c, y + c, oh, LANES);
+      else ESP_NAME(avg_pool_row)(r, x + c, y + c, oh, n);
     }
   }
 }
@@ -60,42 +94,80 @@ void ESP_KERNEL(esp_avg_pool2d)(void *const *base, const void *rows, int32_t cou
 
 static esp_work ESP_NAME(avg_pool_backward_measure)(const void *row) {
   const esp_avg_pool2d_row *r = row;
-  double windows = (double)r->r * r->s / ((double)r->stride_h * r->stride_w);
-  return (esp_work){(int64_t)r->n * r->h, (0.05 * windows + 0.1) * (double)r->w * r->c + 5};
+  return (esp_work){(int64_t)r->n * r->h, 0.05 * (r->r + r->s + 2) * (double)r->w * r->c + 5};
 }
 
-// The windows that cover position `at` (counted with the padding): first … end − 1.
-static inline void ESP_NAME(avg_windows)(int64_t at, int64_t taps, int64_t step, int64_t windows, int64_t *first,
-                                         int64_t *end) {
-  *first = at < taps ? 0 : (at - taps) / step + 1;
-  *end = at / step + 1 < windows ? at / step + 1 : windows;
+// Σ over the covering output rows of dy / row count, in one output column; `share` holds 1 / row count.
+ESP_LANES_INLINE lanes ESP_NAME(avg_share)(const real *dy, int64_t step, int64_t rows, const real *share, int64_t n) {
+  if (rows == 3) {
+    lanes sum = lanes_load_part(dy, n) * share[0];
+    sum = lanes_fma(lanes_load_part(dy + step, n), lanes_splat(share[1]), sum);
+    return lanes_fma(lanes_load_part(dy + 2 * step, n), lanes_splat(share[2]), sum);
+  }
+  lanes sum = lanes_splat(0);
+  for (int64_t o = 0; o < rows; o++) sum = lanes_fma(lanes_load_part(dy + o * step, n), lanes_splat(share[o]), sum);
+  return sum;
+}
+
+#define TALLEST 256  // rows that cover a pixel; there are at most as many as a window has
+
+// One row of the input, n ≤ LANES channels; dy is the image's.
+ESP_LANES_INLINE void ESP_NAME(avg_pool_backward_row)(const esp_avg_pool2d_row *r, const real *dy, real *dx, int64_t h,
+                                                      int64_t n) {
+  int64_t sy = r->operand[0].stride, sx = r->operand[1].stride, step = r->ow * sy, o0 = 0, o1, p0 = 0, p1 = 0;
+  real share[TALLEST];
+  while (o0 * r->stride_h + r->r <= h + r->pad_h) o0++;
+  for (o1 = o0; o1 < r->oh && o1 * r->stride_h <= h + r->pad_h && o1 - o0 < TALLEST; o1++) {
+    share[o1 - o0] = (real)1 / (real)ESP_NAME(avg_window_at)(o1, r->stride_h, r->pad_h, r->r, r->h, r->count_include_pad).count;
+  }
+  const real *d = dy + o0 * step;
+  const real whole = (real)1 / (real)r->s;
+  int64_t rows = o1 - o0;
+  for (int64_t w = 0; w < r->w; w++, dx += sx) {
+    int64_t at = w + r->pad_w;
+    while (p1 < r->ow && p1 * r->stride_w <= at) p1++;
+    while (p0 < p1 && p0 * r->stride_w + r->s <= at) p0++;
+    if (r->s == 3 && r->stride_w == 1 && p0 >= r->pad_w && p1 - p0 == 3) {
+      // From here to the last whole window, two of a pixel's three columns are those of the pixel before.
+      lanes a = ESP_NAME(avg_share)(d + p0 * sy, step, rows, share, n);
+      lanes b = ESP_NAME(avg_share)(d + (p0 + 1) * sy, step, rows, share, n);
+      int64_t p = p0 + 2;
+      for (; p < r->ow && p - r->pad_w + 3 <= r->w; p++, w++, dx += sx) {
+        lanes c = ESP_NAME(avg_share)(d + p * sy, step, rows, share, n);
+        lanes_store_part(dx, ((a + b) + c) * whole, n);
+        a = b;
+        b = c;
+      }
+      if (p > p0 + 2) {
+        w--;
+        dx -= sx;
+        continue;
+      }
+    }
+    lanes sum = lanes_splat(0);
+    for (int64_t p = p0; p < p1; p++) {
+      lanes column = ESP_NAME(avg_share)(d + p * sy, step, rows, share, n);
+      bool inside = p * r->stride_w >= r->pad_w && p * r->stride_w - r->pad_w + r->s <= r->w;
+      real inverse = whole;
+      if (!inside) {
+        inverse = (real)1 / (real)ESP_NAME(avg_window_at)(p, r->stride_w, r->pad_w, r->s, r->w, r->count_include_pad).count;
+      }
+      sum = lanes_fma(column, lanes_splat(inverse), sum);
+    }
+    lanes_store_part(dx, sum, n);
+  }
 }
 
 static void ESP_NAME(avg_pool_backward_body)(void *const *base, const void *row, int64_t from, int64_t to) {
   const esp_avg_pool2d_row *r = row;
-  int64_t sy = r->operand[0].stride, sx = r->operand[1].stride;
   for (int64_t unit = from; unit < to; unit++) {
-    int64_t image = unit / r->h, o0, o1, begin, stop;  // the last two are not needed
-    ESP_NAME(avg_windows)(unit % r->h + r->pad_h, r->r, r->stride_h, r->oh, &o0, &o1);
-    const real *dy = (const real *)base[0] + r->operand[0].offset + image * r->oh * r->ow * sy;
-    for (int64_t w = 0; w < r->w; w++) {
-      int64_t p0, p1;
-      ESP_NAME(avg_windows)(w + r->pad_w, r->s, r->stride_w, r->ow, &p0, &p1);
-      real *dx = (real *)base[1] + r->operand[1].offset + (unit * r->w + w) * sx;
-      for (int64_t c = 0; c < r->c; c += LANES) {
-        int64_t n = r->c - c;
-        lanes sum = lanes_splat(0);
-        for (int64_t o = o0; o < o1; o++) {
-          int64_t rows, columns;
-          ESP_NAME(avg_taps)(o, r->stride_h, r->pad_h, r->r, r->h, r->count_include_pad, &begin, &stop, &rows);
-          for (int64_t p = p0; p < p1; p++) {
-            ESP_NAME(avg_taps)(p, r->stride_w, r->pad_w, r->s, r->w, r->count_include_pad, &begin, &stop, &columns);
-            lanes inverse = lanes_splat((real)1 / (real)(rows * columns));
-            sum = lanes_fma(lanes_load_part(dy + (o * r->ow + p) * sy + c, n), inverse, sum);
-          }
-        }
-        lanes_store_part(dx + c, sum, n);
-      }
+    int64_t image = unit / r->h;
+    const real *dy = (const real *)base[0] + r->operand[0].offset + image * r->oh * r->ow * r->operand[0].stride;
+    real *dx = (real *)base[1] + r->operand[1].offset + unit * r->w * r->operand[1].stride;
+    for (int64_t c = 0; c < r->c; c += LANES) {
+      int64_t n = r->c - c;
+      if (n >= LANES) ESP_NAME(avg_pool_backward_row)(r, dy + c, dx + c, unit % r->h, LANES);
+      else ESP_NAME(avg_pool_backward_row)(r, dy + c, dx + c, unit % r->h, n);
     }
   }
 }

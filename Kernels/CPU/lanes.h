@@ -22,6 +22,9 @@
 #define lanes_abs ESP_NAME(lanes_abs)
 #define lanes_bytes_equal ESP_NAME(lanes_bytes_equal)
 #define lanes_load_bytes ESP_NAME(lanes_load_bytes)
+#define lanes_put_bytes ESP_NAME(lanes_put_bytes)
+#define lanes_byte ESP_NAME(lanes_byte)
+#define lanes_choose_bytes ESP_NAME(lanes_choose_bytes)
 #define lanes_exp ESP_NAME(lanes_exp)
 #define lanes_log ESP_NAME(lanes_log)
 #define lanes_turn ESP_NAME(lanes_turn)
@@ -37,6 +40,7 @@
 #undef real
 #undef lanes
 #undef lane_mask
+#undef lane_bytes
 #undef LANES
 #undef R
 #undef LANES_MAP
@@ -48,6 +52,7 @@
 #define real double
 #define lanes double
 #define lane_mask int32_t
+#define lane_bytes uint8_t
 #define LANES 1
 #define R(function) function
 
@@ -68,6 +73,11 @@ ESP_LANES_INLINE void lanes_store_bytes(uint8_t *p, lane_mask v, int64_t n) {
   if (n > 0) *p = (uint8_t)v;
 }
 ESP_LANES_INLINE lane_mask lanes_bytes_equal(const uint8_t *p, int64_t n, uint8_t value) { return n > 0 && *p == value; }
+ESP_LANES_INLINE lane_bytes lanes_byte(uint8_t x) { return x; }
+ESP_LANES_INLINE lane_bytes lanes_choose_bytes(lane_mask m, lane_bytes a, lane_bytes b) { return m ? a : b; }
+ESP_LANES_INLINE void lanes_put_bytes(uint8_t *p, lane_bytes v, int64_t n) {
+  if (n > 0) *p = v;
+}
 ESP_LANES_INLINE double lanes_sum(lanes v) { return v; }
 ESP_LANES_INLINE void lanes_fold(double *sum, lanes v) { *sum += v; }
 ESP_LANES_INLINE lanes lanes_sqrt(lanes x) { return sqrt(x); }
@@ -88,6 +98,7 @@ ESP_LANES_INLINE void lanes_turn(lanes x, lanes *cosine, lanes *sine) {
 #define real float
 #define lanes vec
 #define lane_mask veci
+#define lane_bytes esp_bytes
 #define LANES 16
 #define R(function) function##f
 
@@ -127,17 +138,25 @@ ESP_INLINE lane_mask lanes_bytes(const uint8_t *p, int64_t n) {
 ESP_INLINE lane_mask lanes_bytes_equal(const uint8_t *p, int64_t n, uint8_t value) {
   return __builtin_convertvector(lanes_load_bytes(p, n) == value, veci);
 }
-ESP_INLINE void lanes_store_bytes(uint8_t *p, lane_mask v, int64_t n) {
-  esp_bytes b = __builtin_convertvector(v, esp_bytes);
+ESP_INLINE void lanes_put_bytes(uint8_t *p, lane_bytes v, int64_t n) {
   if (n >= 16) {
-    memcpy(p, &b, 16);
+    memcpy(p, &v, 16);
     return;
   }
 #if ESP_VECTOR == 16
-  __builtin_ia32_storedquqi128_mask((void *)p, (esp_signed_bytes)b, (uint16_t)((1u << n) - 1));
+  __builtin_ia32_storedquqi128_mask((void *)p, (esp_signed_bytes)v, (uint16_t)((1u << n) - 1));
 #else
-  for (int64_t i = 0; i < n; i++) p[i] = b[i];
+  for (int64_t i = 0; i < n; i++) p[i] = v[i];
 #endif
+}
+ESP_INLINE void lanes_store_bytes(uint8_t *p, lane_mask v, int64_t n) {
+  lanes_put_bytes(p, __builtin_convertvector(v, esp_bytes), n);
+}
+ESP_INLINE lane_bytes lanes_byte(uint8_t x) { return (esp_bytes){0} + x; }
+// m ? a : b with the mask of a comparison of floats.
+ESP_INLINE lane_bytes lanes_choose_bytes(lane_mask m, lane_bytes a, lane_bytes b) {
+  esp_bytes mask = __builtin_convertvector(m, esp_bytes);
+  return (a & mask) | (b & ~mask);
 }
 
 ESP_INLINE double lanes_sum(lanes v) { return vsum(v); }
