@@ -46,17 +46,18 @@ ESP_LANES_INLINE lanes ESP_NAME(avg_column)(const real *x, int64_t step, int64_t
 ESP_LANES_INLINE void ESP_NAME(avg_pool_row)(const esp_avg_pool2d_row *r, const real *x, real *y, int64_t oh, int64_t n) {
   int64_t sx = r->operand[0].stride, sy = r->operand[1].stride, step = r->w * sx;
   ESP_NAME(avg_window) v = ESP_NAME(avg_window_at)(oh, r->stride_h, r->pad_h, r->r, r->h, r->count_include_pad);
-  int64_t rows = v.end - v.first, ow = 0;
+  const int64_t rows = v.end - v.first, outputs = r->ow, width = r->w, taps = r->s, stride_w = r->stride_w, pad = r->pad_w;
+  int64_t ow = 0;
   const real *p = x + v.first * step;
-  for (; ow < r->ow; ow++, y += sy) {
-    ESP_NAME(avg_window) u = ESP_NAME(avg_window_at)(ow, r->stride_w, r->pad_w, r->s, r->w, r->count_include_pad);
-    if (r->s == 3 && r->stride_w == 1 && ow * 1 - r->pad_w >= 0 && u.end - u.first == 3) {
+  for (; ow < outputs; ow++, y += sy) {
+    ESP_NAME(avg_window) u = ESP_NAME(avg_window_at)(ow, stride_w, pad, taps, width, r->count_include_pad);
+    if (taps == 3 && stride_w == 1 && ow >= pad && u.end - u.first == 3) {
       // Whole windows, from here to the last but the padding: two columns are those of the window before.
       lanes inverse = lanes_splat((real)1 / (real)(3 * v.count));
       lanes a = ESP_NAME(avg_column)(p + u.first * sx, step, rows, n);
       lanes b = ESP_NAME(avg_column)(p + (u.first + 1) * sx, step, rows, n);
       int64_t w = u.first + 2;
-      for (; w < r->w && ow < r->ow; w++, ow++, y += sy) {
+      for (; w < width && ow < outputs; w++, ow++, y += sy) {
         lanes c = ESP_NAME(avg_column)(p + w * sx, step, rows, n);
         lanes_store_part(y, ((a + b) + c) * inverse, n);
         a = b;
@@ -67,8 +68,9 @@ ESP_LANES_INLINE void ESP_NAME(avg_pool_row)(const esp_avg_pool2d_row *r, const 
       continue;
     }
     lanes sum = lanes_splat(0);
+    real inverse = (real)1 / (real)(v.count * u.count);
     for (int64_t w = u.first; w < u.end; w++) sum += ESP_NAME(avg_column)(p + w * sx, step, rows, n);
-    lanes_store_part(y, sum * ((real)1 / (real)(v.count * u.count)), n);
+    lanes_store_part(y, sum * inverse, n);
   }
 }
 
@@ -122,17 +124,21 @@ ESP_LANES_INLINE void ESP_NAME(avg_pool_backward_row)(const esp_avg_pool2d_row *
   }
   const real *d = dy + o0 * step;
   const real whole = (real)1 / (real)r->s;
-  int64_t rows = o1 - o0;
-  for (int64_t w = 0; w < r->w; w++, dx += sx) {
-    int64_t at = w + r->pad_w;
-    while (p1 < r->ow && p1 * r->stride_w <= at) p1++;
-    while (p0 < p1 && p0 * r->stride_w + r->s <= at) p0++;
-    if (r->s == 3 && r->stride_w == 1 && p0 >= r->pad_w && p1 - p0 == 3) {
+  const int64_t rows = o1 - o0, width = r->w, outputs = r->ow, taps = r->s, stride_w = r->stride_w, pad = r->pad_w;
+  // Columns of the output below `ready` are in the ring of the last four; wider overlaps compute them again.
+  lanes kept[4] = {lanes_splat(0), lanes_splat(0), lanes_splat(0), lanes_splat(0)};
+  int64_t ready = 0;
+  const bool ring = taps <= 4 * stride_w;
+  for (int64_t w = 0; w < width; w++, dx += sx) {
+    int64_t at = w + pad;
+    while (p1 < outputs && p1 * stride_w <= at) p1++;
+    while (p0 < p1 && p0 * stride_w + taps <= at) p0++;
+    if (taps == 3 && stride_w == 1 && p0 >= pad && p1 - p0 == 3) {
       // From here to the last whole window, two of a pixel's three columns are those of the pixel before.
       lanes a = ESP_NAME(avg_share)(d + p0 * sy, step, rows, share, n);
       lanes b = ESP_NAME(avg_share)(d + (p0 + 1) * sy, step, rows, share, n);
       int64_t p = p0 + 2;
-      for (; p < r->ow && p - r->pad_w + 3 <= r->w; p++, w++, dx += sx) {
+      for (; p < outputs && p - pad + 3 <= width; p++, w++, dx += sx) {
         lanes c = ESP_NAME(avg_share)(d + p * sy, step, rows, share, n);
         lanes_store_part(dx, ((a + b) + c) * whole, n);
         a = b;
@@ -146,13 +152,15 @@ ESP_LANES_INLINE void ESP_NAME(avg_pool_backward_row)(const esp_avg_pool2d_row *
     }
     lanes sum = lanes_splat(0);
     for (int64_t p = p0; p < p1; p++) {
-      lanes column = ESP_NAME(avg_share)(d + p * sy, step, rows, share, n);
-      bool inside = p * r->stride_w >= r->pad_w && p * r->stride_w - r->pad_w + r->s <= r->w;
-      real inverse = whole;
-      if (!inside) {
-        inverse = (real)1 / (real)ESP_NAME(avg_window_at)(p, r->stride_w, r->pad_w, r->s, r->w, r->count_include_pad).count;
+      lanes column = kept[p & 3];
+      if (p >= ready) {
+        ESP_NAME(avg_window) u = ESP_NAME(avg_window_at)(p, stride_w, pad, taps, width, r->count_include_pad);
+        real inverse = u.count == taps ? whole : (real)1 / (real)u.count;
+        column = ESP_NAME(avg_share)(d + p * sy, step, rows, share, n) * inverse;
+        kept[p & 3] = column;
+        if (ring) ready = p + 1;
       }
-      sum = lanes_fma(column, lanes_splat(inverse), sum);
+      sum += column;
     }
     lanes_store_part(dx, sum, n);
   }

@@ -101,44 +101,59 @@ static esp_work ESP_NAME(combine_backward_measure)(const void *row) {
   return (esp_work){r->images, 0.06 * (r->count + 1) * (double)(r->pixels / r->images) * r->channels + 10};
 }
 
-// One partial an image and operand: float sums over 64 vectors at most, then double.
+// Σ dy·x over `pixels` pixels of `length` elements; short enough for float sums.
+ESP_LANES_INLINE double ESP_NAME(combine_dot)(const real *dy, int64_t stride_dy, const real *x, int64_t stride_x,
+                                              int64_t pixels, int64_t length) {
+  lanes a = lanes_splat(0), b = a, c = a, d = a;
+  if (length <= LANES) {
+    int64_t p = 0;
+    for (; p + 4 <= pixels; p += 4, dy += 4 * stride_dy, x += 4 * stride_x) {
+      a = lanes_fma(lanes_load_part(dy, length), lanes_load_part(x, length), a);
+      b = lanes_fma(lanes_load_part(dy + stride_dy, length), lanes_load_part(x + stride_x, length), b);
+      c = lanes_fma(lanes_load_part(dy + 2 * stride_dy, length), lanes_load_part(x + 2 * stride_x, length), c);
+      d = lanes_fma(lanes_load_part(dy + 3 * stride_dy, length), lanes_load_part(x + 3 * stride_x, length), d);
+    }
+    for (; p < pixels; p++, dy += stride_dy, x += stride_x) {
+      a = lanes_fma(lanes_load_part(dy, length), lanes_load_part(x, length), a);
+    }
+    return lanes_sum((a + b) + (c + d));
+  }
+  for (int64_t p = 0; p < pixels; p++, dy += stride_dy, x += stride_x) {
+    int64_t i = 0;
+    for (; i + 4 * LANES <= length; i += 4 * LANES) {
+      a = lanes_fma(lanes_load(dy + i), lanes_load(x + i), a);
+      b = lanes_fma(lanes_load(dy + i + LANES), lanes_load(x + i + LANES), b);
+      c = lanes_fma(lanes_load(dy + i + 2 * LANES), lanes_load(x + i + 2 * LANES), c);
+      d = lanes_fma(lanes_load(dy + i + 3 * LANES), lanes_load(x + i + 3 * LANES), d);
+    }
+    for (; i < length; i += LANES) {
+      a = lanes_fma(lanes_load_part(dy + i, length - i), lanes_load_part(x + i, length - i), a);
+    }
+  }
+  return lanes_sum((a + b) + (c + d));
+}
+
+// One partial an image and operand. Strips of about 2,048 elements are summed in float and added in double; a strip of
+// dy stays in the first-level cache while every operand meets it.
 static void ESP_NAME(combine_backward_body)(void *const *base, const void *row, int64_t from, int64_t to) {
   const esp_combine_backward_row *r = row;
   const esp_operand *upstream = &r->operand[ESP_COMBINE_MAX], *space = &r->operand[ESP_COMBINE_MAX + 2];
-  int64_t pixels = r->pixels / r->images;
+  int64_t pixels = r->pixels / r->images, channels = r->channels, stride_dy = upstream->stride;
+  int64_t strip = channels < 2048 ? 2048 / channels : 1;
   for (int64_t image = from; image < to; image++) {
     double *partial = (double *)base[ESP_COMBINE_MAX + 2] + space->offset + image * r->count;
-    for (int k = 0; k < r->count; k++) {
-      const esp_operand *o = &r->operand[k];
-      partial[k] = 0;
-      if (o->flags & ESP_ABSENT) continue;
-      const real *x = (const real *)base[k] + o->offset + image * pixels * o->stride;
-      const real *dy = (const real *)base[ESP_COMBINE_MAX] + upstream->offset + image * pixels * upstream->stride;
-      bool dense = o->stride == r->channels && upstream->stride == r->channels;
-      int64_t runs = dense ? 1 : pixels, length = dense ? pixels * r->channels : r->channels, vectors = 0;
-      lanes even = lanes_splat(0), odd = lanes_splat(0);
-      double sum = 0;
-      for (int64_t run = 0; run < runs; run++, x += o->stride, dy += upstream->stride) {
-        int64_t i = 0;
-        for (; i + 2 * LANES <= length; i += 2 * LANES) {
-          even = lanes_fma(lanes_load(dy + i), lanes_load(x + i), even);
-          odd = lanes_fma(lanes_load(dy + i + LANES), lanes_load(x + i + LANES), odd);
-          if (++vectors == 64) {
-            sum += lanes_sum(even + odd);
-            even = odd = lanes_splat(0);
-            vectors = 0;
-          }
-        }
-        for (; i < length; i += LANES) {
-          even = lanes_fma(lanes_load_part(dy + i, length - i), lanes_load_part(x + i, length - i), even);
-          if (++vectors == 64) {
-            sum += lanes_sum(even + odd);
-            even = odd = lanes_splat(0);
-            vectors = 0;
-          }
-        }
+    const real *dy = (const real *)base[ESP_COMBINE_MAX] + upstream->offset + image * pixels * stride_dy;
+    for (int k = 0; k < r->count; k++) partial[k] = 0;
+    for (int64_t first = 0; first < pixels; first += strip) {
+      int64_t n = pixels - first < strip ? pixels - first : strip;
+      const real *d = dy + first * stride_dy;
+      for (int k = 0; k < r->count; k++) {
+        const esp_operand *o = &r->operand[k];
+        if (o->flags & ESP_ABSENT) continue;
+        const real *x = (const real *)base[k] + o->offset + (image * pixels + first) * o->stride;
+        if (channels == LANES) partial[k] += ESP_NAME(combine_dot)(d, stride_dy, x, o->stride, n, LANES);
+        else partial[k] += ESP_NAME(combine_dot)(d, stride_dy, x, o->stride, n, channels);
       }
-      partial[k] = sum + lanes_sum(even + odd);
     }
   }
 }

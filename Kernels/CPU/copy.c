@@ -44,6 +44,41 @@ static esp_work copy_measure(const void *row) {
   return (esp_work){esp_view_units(&v), (double)(length < ESP_VIEW_BLOCK ? length : ESP_VIEW_BLOCK) * element + 2};
 }
 
+// y[m·step_y + i] = x[m + i·step_x] in squares of four: every cache line is touched in turn, on whichever side the lines
+// lie further apart, because planes a power of two apart share the sets of a cache.
+typedef uint32_t four __attribute__((vector_size(16), aligned(4)));
+static inline void transpose_four(const uint32_t *x, uint32_t *y, int64_t step_x, int64_t step_y) {
+  four a = *(const four *)x, b = *(const four *)(x + step_x);
+  four c = *(const four *)(x + 2 * step_x), d = *(const four *)(x + 3 * step_x);
+  four e = __builtin_shufflevector(a, b, 0, 4, 1, 5), f = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+  four g = __builtin_shufflevector(a, b, 2, 6, 3, 7), h = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+  *(four *)y = __builtin_shufflevector(e, f, 0, 1, 4, 5);
+  *(four *)(y + step_y) = __builtin_shufflevector(e, f, 2, 3, 6, 7);
+  *(four *)(y + 2 * step_y) = __builtin_shufflevector(g, h, 0, 1, 4, 5);
+  *(four *)(y + 3 * step_y) = __builtin_shufflevector(g, h, 2, 3, 6, 7);
+}
+static void transpose_32(const uint32_t *x, uint32_t *y, int64_t rows, int64_t length, int64_t step_y, int64_t step_x) {
+  const int64_t whole_m = rows & ~(int64_t)3, whole_i = length & ~(int64_t)3, tile = 16;
+  for (int64_t m0 = 0; m0 < whole_m; m0 += tile) {
+    int64_t m1 = m0 + tile < whole_m ? m0 + tile : whole_m;
+    for (int64_t i0 = 0; i0 < whole_i; i0 += tile) {
+      int64_t i1 = i0 + tile < whole_i ? i0 + tile : whole_i;
+      if (step_x > step_y) {
+        for (int64_t i = i0; i < i1; i += 4) {
+          for (int64_t m = m0; m < m1; m += 4) transpose_four(x + m + i * step_x, y + m * step_y + i, step_x, step_y);
+        }
+      } else {
+        for (int64_t m = m0; m < m1; m += 4) {
+          for (int64_t i = i0; i < i1; i += 4) transpose_four(x + m + i * step_x, y + m * step_y + i, step_x, step_y);
+        }
+      }
+    }
+  }
+  for (int64_t m = 0; m < rows; m++) {
+    for (int64_t i = m < whole_m ? whole_i : 0; i < length; i++) y[m * step_y + i] = x[m + i * step_x];
+  }
+}
+
 // Runs of `length` elements; `rows` of them.
 #define DEFINE_COPY(bits)                                                                                         \
   static void copy_piece_##bits(const uint##bits##_t *x, uint##bits##_t *y, esp_piece p, int64_t row_x,           \
@@ -63,6 +98,8 @@ static esp_work copy_measure(const void *row) {
         element value = *x;                                                                                       \
         for (int64_t i = 0; i < p.length; i++) y[i] = value;                                                      \
       }                                                                                                           \
+    } else if (row_x == 1 && p.rows > 1 && bits == 32 && sy == 1) {                                               \
+      transpose_32((const uint32_t *)(const void *)x, (uint32_t *)(void *)y, p.rows, p.length, row_y, sx);        \
     } else if (row_x == 1 && p.rows > 1) {                                                                        \
       for (int64_t m0 = 0; m0 < p.rows; m0 += tile) {                                                             \
         int64_t m1 = m0 + tile < p.rows ? m0 + tile : p.rows;                                                     \

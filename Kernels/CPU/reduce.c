@@ -132,20 +132,34 @@ static double run_sum(const real *x, int64_t stride, int64_t n) {
   return sum;
 }
 
-// Σ (x − mean)², in double: each kept element costs a second pass anyway.
-static double run_squares(const real *x, int64_t stride, int64_t n, double mean) {
-  double a = 0, b = 0, c = 0, d = 0;
-  int64_t i = 0;
-  for (; i + 4 <= n; i += 4) {
-    double p = x[i * stride] - mean, q = x[(i + 1) * stride] - mean;
-    double s = x[(i + 2) * stride] - mean, t = x[(i + 3) * stride] - mean;
-    a += p * p;
-    b += q * q;
-    c += s * s;
-    d += t * t;
+// Σ (x − centre)² and Σ (x − centre), the latter because the centre is a rounded mean.
+static void run_squares(const real *x, int64_t stride, int64_t n, real centre, double *squares, double *rest) {
+  if (stride != 1 || n < LANES) {
+    for (int64_t i = 0; i < n; i++) {
+      double d = (double)x[i * stride] - centre;
+      *squares += d * d;
+      *rest += d;
+    }
+    return;
   }
-  for (; i < n; i++) a += (x[i * stride] - mean) * (x[i * stride] - mean);
-  return (a + b) + (c + d);
+  for (int64_t first = 0; first < n; first += BLOCK) {
+    int64_t end = n - first < BLOCK ? n : first + BLOCK, i = first;
+    lanes a = lanes_splat(0), b = a, p = a, q = a;
+    for (; i + 2 * LANES <= end; i += 2 * LANES) {
+      lanes u = lanes_load(x + i) - centre, v = lanes_load(x + i + LANES) - centre;
+      a += u;
+      b += v;
+      p = lanes_fma(u, u, p);
+      q = lanes_fma(v, v, q);
+    }
+    *squares += lanes_sum(p + q);
+    *rest += lanes_sum(a + b);
+    for (; i < end; i++) {
+      double d = (double)x[i] - centre;
+      *squares += d * d;
+      *rest += d;
+    }
+  }
 }
 
 ESP_LANES_INLINE lane_mask replaces(lanes v, lanes best) { return (v > best) | ((v != v) & (best == best)); }
@@ -154,11 +168,13 @@ static real run_maximum(const real *x, int64_t stride, int64_t n) {
   real best = x[0];
   int64_t i = 0;
   if (stride == 1 && n >= LANES) {
-    lanes top = lanes_load(x);
-    for (i = LANES; i + LANES <= n; i += LANES) {
-      lanes v = lanes_load(x + i);
-      top = lanes_select((v > top) | (v != v), v, top);
+    lanes top = lanes_load(x), next = top;
+    for (i = LANES; i + 2 * LANES <= n; i += 2 * LANES) {
+      lanes u = lanes_load(x + i), v = lanes_load(x + i + LANES);
+      top = lanes_select((u > top) | (u != u), u, top);
+      next = lanes_select((v > next) | (v != v), v, next);
     }
+    top = lanes_select((next > top) | (next != next), next, top);
     real each[LANES];
     lanes_store(each, top);
     best = each[0];
@@ -176,7 +192,8 @@ static esp_partial reduce_one(int kind, const real *x, const esp_axes *reduced, 
   esp_partial p = {0, 0, from, to - from};
   int64_t length = reduced->size[3], stride = reduced->stride[3], n;
   bool first = true;
-  double mean = 0;
+  double rest = 0;
+  real centre = 0;
   for (int pass = 0; pass < (kind == ESP_VARIANCE ? 2 : 1); pass++) {
     for (int64_t i = from; i < to; i += n) {
       n = length - i % length < to - i ? length - i % length : to - i;
@@ -193,10 +210,14 @@ static esp_partial reduce_one(int kind, const real *x, const esp_axes *reduced, 
       } else if (pass == 0) {
         p.value += run_sum(run, stride, n);
       } else {
-        p.second += run_squares(run, stride, n, mean);
+        run_squares(run, stride, n, centre, &p.second, &rest);
       }
     }
-    if (kind == ESP_VARIANCE && pass == 0) p.value = mean = p.value / (double)p.count;
+    if (kind == ESP_VARIANCE && pass == 0) centre = (real)(p.value / (double)p.count);
+  }
+  if (kind == ESP_VARIANCE) {
+    p.value = centre + rest / (double)p.count;
+    p.second -= rest * rest / (double)p.count;
   }
   return p;
 }
