@@ -13,6 +13,9 @@ open class Module {
   /// What the module holds, by name.
   open var children: [(name: String, member: any ModuleMember)] { reflectedChildren }
 
+  /// The children under the names they had in a supernet; a pruned choice differs from `children`.
+  open var supernetChildren: [(name: String, member: any ModuleMember)] { children }
+
   /// What reflection finds among the stored properties.
   public final var reflectedChildren: [(name: String, member: any ModuleMember)] {
     var found: [(String, any ModuleMember)] = []
@@ -77,32 +80,33 @@ public protocol Layer: Module {
 extension Module {
   /// This module and all below it with their paths, each once, parents first; the root's path is "".
   public var namedModules: [(path: String, module: Module)] {
-    var result: [(String, Module)] = []
-    var visited: Set<ObjectIdentifier> = []
-    walk("", &visited) { path, member in
-      if let module = member as? Module { result.append((path, module)) }
+    members(inSupernet: false).compactMap { path, member in
+      (member as? Module).map { (path, $0) }
     }
-    return result
   }
 
   /// All parameters with their paths, such as `conv1.weight`; a shared one has its first path.
   public var namedParameters: [(path: String, parameter: Parameter)] {
-    var result: [(String, Parameter)] = []
-    var visited: Set<ObjectIdentifier> = []
-    walk("", &visited) { path, member in
-      if let parameter = member as? Parameter { result.append((path, parameter)) }
+    members(inSupernet: false).compactMap { path, member in
+      (member as? Parameter).map { (path, $0) }
     }
-    return result
   }
 
   /// All buffers with their paths, such as `bn.running_mean`.
   public var namedBuffers: [(path: String, buffer: Buffer)] {
-    var result: [(String, Buffer)] = []
-    var visited: Set<ObjectIdentifier> = []
-    walk("", &visited) { path, member in
-      if let buffer = member as? Buffer { result.append((path, buffer)) }
+    members(inSupernet: false).compactMap { path, member in
+      (member as? Buffer).map { (path, $0) }
     }
-    return result
+  }
+
+  /// Parameters and buffers by path.
+  ///
+  /// - Parameter inSupernet: Under the names that a pruned model's tensors had in the supernet.
+  public func namedVariables(inSupernet: Bool = false) -> [(path: String, variable: Variable)] {
+    members(inSupernet: inSupernet).compactMap { path, member in
+      if let parameter = member as? Parameter { return (path, parameter.variable) }
+      return (member as? Buffer).map { (path, $0.variable) }
+    }
   }
 
   /// All parameters, in the order of `namedParameters`.
@@ -111,19 +115,22 @@ extension Module {
   /// Number of parameters: the sum of their elements.
   public var parameterCount: Int { parameters.reduce(0) { $0 + $1.shape.count } }
 
-  private func walk(
-    _ path: String, _ visited: inout Set<ObjectIdentifier>,
-    _ visit: (String, any ModuleMember) -> Void
-  ) {
-    guard visited.insert(ObjectIdentifier(self)).inserted else { return }
-    visit(path, self)
-    for (name, member) in children {
-      let full = path.isEmpty ? name : name.isEmpty ? path : path + "." + name
-      if let module = member as? Module {
-        module.walk(full, &visited, visit)
-      } else if visited.insert(ObjectIdentifier(member)).inserted {
-        visit(full, member)
+  private func members(inSupernet: Bool) -> [(String, any ModuleMember)] {
+    var found: [(String, any ModuleMember)] = []
+    var visited: Set<ObjectIdentifier> = []
+    func walk(_ path: String, _ module: Module) {
+      guard visited.insert(ObjectIdentifier(module)).inserted else { return }
+      found.append((path, module))
+      for (name, member) in inSupernet ? module.supernetChildren : module.children {
+        let full = path.isEmpty ? name : name.isEmpty ? path : path + "." + name
+        if let module = member as? Module {
+          walk(full, module)
+        } else if visited.insert(ObjectIdentifier(member)).inserted {
+          found.append((full, member))
+        }
       }
     }
+    walk("", self)
+    return found
   }
 }

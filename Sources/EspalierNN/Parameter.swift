@@ -16,6 +16,9 @@ public final class Parameter {
     }
   }
 
+  /// A parameter over storage that exists.
+  public init(_ variable: Variable) { self.variable = variable }
+
   /// The contents; valid until the next update.
   public var value: Tensor { variable.tensor }
   /// The sizes.

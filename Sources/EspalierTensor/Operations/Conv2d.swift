@@ -40,6 +40,9 @@ struct Conv2d: Operation {
   func requiredLayout(at index: Int) -> LayoutRequirement {
     index == 1 ? .convolutionWeight : .standard
   }
+  func multiplyAdds(_ operands: [Shape], _ results: [Shape]) -> Int {
+    results[0].count * operands[1][1] * operands[1][2] * operands[1][3]
+  }
 
   func emit(into builder: inout LaunchBuilder) {
     let x = builder.operandTypes[0].shape

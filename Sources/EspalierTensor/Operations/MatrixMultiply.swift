@@ -29,6 +29,10 @@ struct MatrixMultiply: Operation {
     ]
   }
 
+  func multiplyAdds(_ operands: [Shape], _ results: [Shape]) -> Int {
+    results[0].count * (transposesA ? operands[0][-2] : operands[0][-1])
+  }
+
   func emit(into builder: inout LaunchBuilder) {
     let (a, b) = (builder.operandTypes[0].shape, builder.operandTypes[1].shape)
     let (m, n, k, _) = dimensions(a, b)

@@ -22,6 +22,9 @@ public protocol Operation: Hashable, Sendable {
   /// Operands that are written in place: such an operation is never dead, never merged, run once.
   var effectTargets: [Int] { get }
 
+  /// Multiply-adds as the field counts them: convolutions and linear layers, a bias as one an output.
+  func multiplyAdds(_ operands: [Shape], _ results: [Shape]) -> Int
+
   /// The layout operand `index` must have; a conversion is recorded where it differs.
   func requiredLayout(at index: Int) -> LayoutRequirement
 }
@@ -41,6 +44,8 @@ extension Operation {
   public var effectTargets: [Int] { [] }
   /// Whether the operation writes in place.
   var hasEffect: Bool { !effectTargets.isEmpty }
+  /// None: only convolutions and matrix products count.
+  public func multiplyAdds(_ operands: [Shape], _ results: [Shape]) -> Int { 0 }
   /// Standard layout.
   public func requiredLayout(at index: Int) -> LayoutRequirement { .standard }
 }

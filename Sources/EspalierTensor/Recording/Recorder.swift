@@ -1,5 +1,3 @@
-import CKernels
-
 /// One recorded operation: indices into the recorder's arrays.
 struct Record {
   var operation: Int32
@@ -60,6 +58,8 @@ final class Recorder {
   var captured: [(value: Value, epoch: UInt64, number: Int32)]?
   /// Where operations without operands run; nil is the current device.
   var device: Device?
+  /// Cuts of sampled choices so far, to tell occurrences of a key apart.
+  var cutCount = 0
   /// Depth of open gradient closures.
   var gradientDepth = 0
   /// Random operations recorded since the step began.
@@ -73,20 +73,16 @@ final class Recorder {
 
   /// The open record of this thread.
   static var current: Recorder {
-    if let slot = esp_thread_slot() {
-      return Unmanaged<Recorder>.fromOpaque(slot).takeUnretainedValue()
-    }
-    let recorder = Recorder(.immediate)
-    esp_set_thread_slot(Unmanaged.passRetained(recorder).toOpaque())
-    return recorder
+    ThreadState.current.recorder
   }
 
   /// Runs `body` with this as the thread's open record.
   func whileCurrent<R>(_ body: () throws -> R) rethrows -> R {
-    let outer = esp_thread_slot()
-    esp_set_thread_slot(Unmanaged.passUnretained(self).toOpaque())
-    defer { esp_set_thread_slot(outer) }
-    return try withExtendedLifetime(self, body)
+    let state = ThreadState.current
+    let outer = state.recorder
+    state.recorder = self
+    defer { state.recorder = outer }
+    return try body()
   }
 
   /// The number of a value in this record; values from outside get one at their first use.
@@ -97,7 +93,7 @@ final class Recorder {
         "\(value.name) is a parameter's value from before its last update; use snapshot() to keep one")
     }
     precondition(
-      value.slice != nil || captured != nil,
+      value.slice != nil || captured != nil || value.isAbsent,
       "\(value.name) was not a result of its step; return it from step { } to keep it")
     captured?.append((value, value.epoch, value.number))
     let number = Int32(values.count)
@@ -194,6 +190,7 @@ final class Recorder {
     scalars.removeAll(keepingCapacity: true)
     marks.removeAll(keepingCapacity: true)
     executed.removeAll(keepingCapacity: true)
+    cutCount = 0
     epoch = Recorder.nextEpoch()
   }
 }

@@ -4,6 +4,8 @@ final class Value {
   let device: Device
   /// Where the elements lie, once stored.
   var slice: Slice?
+  /// Whether this is an exact zero that is not stored: an input that a sampled choice left out.
+  var isAbsent = false
   /// The record that `number` counts in; 0 before any.
   var epoch: UInt64 = 0
   var number: Int32 = -1

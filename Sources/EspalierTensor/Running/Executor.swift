@@ -212,7 +212,7 @@ private struct Run {
       guard let first = blocks[index].records.first, Int(first) >= gradient.start else { continue }
       blocks[index].isDifferentiated = true
       blocks[index].wantsGradient = blocks[index].operands.map {
-        needs[Int($0)] && reaches[Int($0)]
+        (needs[Int($0)] || recorder.values[Int($0)].isAbsent) && reaches[Int($0)]
       }
       blocks[index].receivesUpstream = blocks[index].results.map {
         needs[Int($0)] && reaches[Int($0)]
@@ -328,9 +328,13 @@ private struct Run {
     return words
   }
 
-  private func place(_ value: Int32) -> ResolvedSpace {
+  private func place(_ value: Int32) throws(DeviceError) -> ResolvedSpace {
     if let place = places[Int(value)] { return place }
     let stored = recorder.values[Int(value)]
+    if stored.isAbsent {
+      let zeros = try engine.zeroPage(stored.type.byteCount, stored.device)
+      return ResolvedSpace(memory: zeros.memory, byteOffset: 0)
+    }
     guard let slice = stored.slice else { preconditionFailure("\(stored.name) has no place") }
     return ResolvedSpace(memory: slice.buffer.memory, byteOffset: slice.byteOffset)
   }
@@ -347,8 +351,8 @@ private struct Run {
     var spaces = [ResolvedSpace](repeating: nowhere, count: plan.spaceCount)
     spaces[0].byteOffset = frameOffsets[index]
     spaces[1].byteOffset = scratchOffsets[block.device, default: 0]
-    for (i, value) in block.operands.enumerated() { spaces[plan.operandSpace(i)] = place(value) }
-    for (i, value) in block.results.enumerated() { spaces[plan.resultSpace(i)] = place(value) }
+    for (i, value) in block.operands.enumerated() { spaces[plan.operandSpace(i)] = try place(value) }
+    for (i, value) in block.results.enumerated() { spaces[plan.resultSpace(i)] = try place(value) }
     for (i, space) in upstream { spaces[plan.upstreamSpace(i)] = space }
     for (i, space) in gradients { spaces[plan.gradientSpace(i)] = space }
     slots[index].withUnsafeBufferPointer { program.patch(slots: $0.baseAddress.unsafelyUnwrapped) }

@@ -1,0 +1,2 @@
+@_exported import EspalierData
+@_exported import EspalierNN

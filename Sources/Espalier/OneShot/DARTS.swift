@@ -1,0 +1,182 @@
+/// Differentiable architecture search, first order (Liu et al. 2019, arXiv:1806.09055).
+///
+/// Every choice mixes its candidates by `softmax(α)`; each step α follows the loss on a validation
+/// batch (Adam) and the weights the loss on a training batch:
+///
+/// `α ← α − η_α ∇_α L_val(w, α)`, then `w ← w − η_w ∇_w L_trn(w, α)`.
+///
+/// `architecture()` keeps of each layer choice the candidate of largest α that is not exactly zero,
+/// and of an input choice over layer choices the inputs whose best candidate is most probable. An
+/// input choice of any number has a sigmoid gate for each input, kept above 0.5; other input choices
+/// are mixed by a softmax of their own.
+public final class DARTS: SearchStrategy {
+  /// `darts`.
+  public static let name = "darts"
+  /// True: α learns from the validation half.
+  public let needsValidationBatch = true
+
+  private let learningRate: Float
+  private let betas: (Double, Double)
+  private let weightDecay: Float
+  private let initialDeviation: Double
+
+  /// α of all keys with one number of candidates, `[keys · candidates]` each.
+  private struct Table {
+    var keys: [String]
+    var candidates: Int
+    var isGate: Bool
+    var alpha: Variable
+  }
+  private var tables: [Table] = []
+  private var connected: [String: Int] = [:]
+  private var optimizer: Adam?
+  private weak var space: SearchSpace?
+
+  /// A DARTS search with the authors' defaults.
+  ///
+  /// - Parameters:
+  ///   - learningRate: η_α of Adam; 3e-4 in the authors' code.
+  ///   - betas: Adam's decays; (0.5, 0.999) there.
+  ///   - weightDecay: On α; 1e-3 there.
+  ///   - initialDeviation: α start normal with this deviation; 1e-3 there.
+  public init(
+    learningRate: Float = 3e-4, betas: (Double, Double) = (0.5, 0.999), weightDecay: Float = 1e-3,
+    initialDeviation: Double = 1e-3
+  ) {
+    self.learningRate = learningRate
+    self.betas = betas
+    self.weightDecay = weightDecay
+    self.initialDeviation = initialDeviation
+  }
+
+  /// Makes α; refuses choices whose candidates differ in shape.
+  public func prepare(_ search: SearchContext) throws {
+    let space = search.space
+    self.space = space
+    try space.requireMixable()
+    var groups: [(count: Int, isGate: Bool, keys: [String])] = []
+    connected = [:]
+    for choice in space.choices {
+      let count = choice.candidateNames.count
+      if choice.kind == .input && choice.candidateNames.allSatisfy({ space.isLayerChoice($0) }) {
+        connected[choice.key] = count
+        continue
+      }
+      let isGate = choice.kind == .input && choice.chosenCount == nil
+      if let index = groups.firstIndex(where: { $0.count == count && $0.isGate == isGate }) {
+        groups[index].keys.append(choice.key)
+      } else {
+        groups.append((count, isGate, [choice.key]))
+      }
+    }
+    tables = try groups.map { group in
+      let values = (0..<group.count * group.keys.count).map { _ in
+        Float(search.generator.normal() * initialDeviation)
+      }
+      return Table(
+        keys: group.keys, candidates: group.count, isGate: group.isGate,
+        alpha: try Variable(values, shape: [group.keys.count, group.count]))
+    }
+    optimizer = try Adam(
+      tables.map { Parameter($0.alpha) }, learningRate: learningRate, betas: betas,
+      weightDecay: weightDecay)
+  }
+
+  /// The decisions of a mixture; recorded, so α gets its gradient.
+  private func decisions() -> [String: Decision] {
+    var result: [String: Decision] = [:]
+    for table in tables {
+      let alpha = table.alpha.tensor
+      let weights = (table.isGate ? sigmoid(alpha) : softmax(alpha)).reshaped(to: [-1])
+      for (row, key) in table.keys.enumerated() {
+        result[key] = Decision(
+          .fixed, active: Array(0..<table.candidates), weights: weights,
+          weightOffset: row * table.candidates)
+      }
+    }
+    for (key, count) in connected { result[key] = Decision(.fixed, active: Array(0..<count)) }
+    return result
+  }
+
+  /// One update of α, one of the weights.
+  public func step(_ search: SearchContext, training: TensorBatch, validation: TensorBatch?) throws
+    -> StepResult
+  {
+    guard let validation, let optimizer else {
+      preconditionFailure("DARTS: prepare first, and give a validation batch")
+    }
+    let (_, gradients) = try valueAndGradient(wrt: tables.map(\.alpha)) {
+      search.evaluate(decisions(), validation)
+    }
+    try optimizer.update(with: gradients)
+    let (result, weightGradients) = try valueAndGradient(wrt: search.weights.variables) {
+      search.evaluate(decisions(), training)
+    }
+    try search.optimizer.update(with: weightGradients)
+    return result
+  }
+
+  /// `softmax(α)`, or the gates' openings.
+  public func probabilities() throws -> [String: [Double]] {
+    var result: [String: [Double]] = [:]
+    for table in tables {
+      let alpha = table.alpha.tensor
+      let values: [Float] = try (table.isGate ? sigmoid(alpha) : softmax(alpha)).scalars()
+      for (row, key) in table.keys.enumerated() {
+        let start = row * table.candidates
+        result[key] = values[start..<start + table.candidates].map(Double.init)
+      }
+    }
+    return result
+  }
+
+  /// The official discretisation.
+  public func architecture() throws -> [String: ResolvedChoice] {
+    guard let space else { return [:] }
+    let probabilities = try probabilities()
+    var result: [String: ResolvedChoice] = [:]
+    var strength: [String: Double] = [:]
+    for choice in space.choices {
+      guard let p = probabilities[choice.key] else { continue }
+      switch choice.kind {
+      case .layer:
+        let allowed = space.selectable(choice.key, p.count)
+        // Ties go to the lowest index.
+        let best = allowed.reduce(allowed[0]) { p[$1] > p[$0] ? $1 : $0 }
+        strength[choice.key] = p[best]
+        result[choice.key] = ResolvedChoice(active: [best])
+      case .input:
+        if let chosen = choice.chosenCount {
+          result[choice.key] = ResolvedChoice(active: top(chosen, p))
+        } else {
+          result[choice.key] = ResolvedChoice(active: p.indices.filter { p[$0] > 0.5 })
+        }
+      }
+    }
+    for choice in space.choices {
+      guard let count = connected[choice.key] else { continue }
+      let scores = choice.candidateNames.map { strength[$0] ?? 0 }
+      result[choice.key] = ResolvedChoice(active: top(choice.chosenCount ?? count, scores))
+    }
+    return space.withoutUnusedEdges(result)
+  }
+
+  private func top(_ count: Int, _ scores: [Double]) -> [Int] {
+    let order = scores.indices.sorted { (scores[$0], -$0) > (scores[$1], -$1) }
+    return Array(order.prefix(count))
+  }
+
+  /// α by table.
+  public var variables: [(name: String, variable: Variable)] {
+    tables.map { ("alpha.\($0.isGate ? "gate" : "choice")\($0.candidates)", $0.alpha) }
+  }
+
+  /// Adam of α.
+  public var optimizers: [(name: String, optimizer: any Optimizer)] {
+    optimizer.map { [("alpha", $0)] } ?? []
+  }
+}
+
+extension SearchSpace {
+  func isLayerChoice(_ key: String) -> Bool { mutables[key]?.first is LayerChoice }
+}

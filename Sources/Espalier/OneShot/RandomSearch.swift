@@ -1,0 +1,77 @@
+/// Weight sharing with uniform sampling: each step trains one random architecture's weights
+/// (Li & Talwalkar 2019, arXiv:1902.07638); the best of N by validation is the result.
+public final class RandomSearch: SearchStrategy {
+  /// `random`.
+  public static let name = "random"
+  /// False: only weights are trained.
+  public let needsValidationBatch = false
+  private weak var space: SearchSpace?
+  private var best: [String: ResolvedChoice] = [:]
+
+  /// A random search.
+  public init() {}
+
+  /// Nothing is refused: one path runs at a time.
+  public func prepare(_ search: SearchContext) throws {
+    space = search.space
+    best = search.randomArchitecture()
+  }
+
+  /// Trains one random architecture.
+  public func step(_ search: SearchContext, training: TensorBatch, validation: TensorBatch?) throws
+    -> StepResult
+  {
+    let architecture = search.randomArchitecture()
+    return try search.trainWeights(
+      search.space.sampledDecisions(architecture), training)
+  }
+
+  /// Uniform.
+  public func probabilities() throws -> [String: [Double]] {
+    guard let space else { return [:] }
+    return Dictionary(
+      uniqueKeysWithValues: space.choices.map { choice in
+        let count = choice.candidateNames.count
+        switch choice.kind {
+        case .layer:
+          let allowed = Set(space.selectable(choice.key, count))
+          return (
+            choice.key, (0..<count).map { allowed.contains($0) ? 1 / Double(allowed.count) : 0 }
+          )
+        case .input:
+          let share = choice.chosenCount.map { Double($0) / Double(count) } ?? 0.5
+          return (choice.key, [Double](repeating: share, count: count))
+        }
+      })
+  }
+
+  /// The first one drawn, or the best one evaluated.
+  public func architecture() throws -> [String: ResolvedChoice] { best }
+
+  /// The best of N random architectures by validation with the shared weights.
+  public func finish(
+    _ search: SearchContext, evaluate: ([String: ResolvedChoice]) throws -> Double
+  ) throws -> [String: ResolvedChoice] {
+    var bestScore = -Double.infinity
+    for _ in 0..<max(1, search.evaluations) {
+      let candidate = search.randomArchitecture()
+      let score = try evaluate(candidate)
+      if score > bestScore { (best, bestScore) = (candidate, score) }
+    }
+    return best
+  }
+}
+
+extension SearchSpace {
+  /// Sampled decisions for one architecture; choices that were left out run their first candidate,
+  /// whose result nobody uses.
+  public func sampledDecisions(_ choices: [String: ResolvedChoice]) -> [String: Decision] {
+    var result: [String: Decision] = [:]
+    for choice in self.choices {
+      var active = choices[choice.key]?.active ?? []
+      if active.isEmpty && choice.kind == .layer { active = [0] }
+      result[choice.key] = Decision(.sampled, active: active)
+    }
+    return result
+  }
+}

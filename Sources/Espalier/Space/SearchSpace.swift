@@ -1,0 +1,169 @@
+/// What is wrong with a search space; the message names the paths.
+public enum SpaceError: Error, CustomStringConvertible, Equatable {
+  /// Choices of one key that are not alike.
+  case unequalChoices(key: String, first: String, second: String, difference: String)
+  /// A choice that was made in the forward pass.
+  case strangers([String])
+  /// An input choice that names a key which does not come before it.
+  case unknownKey(String, requiredBy: String)
+  /// Candidates whose outputs differ in shape, where all must be added.
+  case mismatch(key: String, shapes: String)
+  /// A strategy that cannot decide a choice.
+  case undecidable(key: String, strategy: String, reason: String)
+
+  /// One line for people.
+  public var description: String {
+    switch self {
+    case .unequalChoices(let key, let first, let second, let difference):
+      "choices \(first) and \(second) share the key \(key) but differ: \(difference)"
+    case .strangers(let list):
+      "choices made in the forward pass, create them in init: \(list.joined(separator: ", "))"
+    case .unknownKey(let key, let owner):
+      "\(owner) chooses from \(key), which is no key of a choice or scope before it"
+    case .mismatch(let key, let shapes):
+      "the candidates of \(key) give different shapes, which cannot be mixed: \(shapes)"
+    case .undecidable(let key, let strategy, let reason):
+      "\(strategy) cannot decide \(key): \(reason)"
+    }
+  }
+}
+
+/// All choices of a model, found and checked before anything trains.
+public final class SearchSpace {
+  /// One choice a key, in the order of declaration.
+  public let choices: [ChoiceDescription]
+  /// The model.
+  public let model: Module
+  /// Mutables by key; several share a decision.
+  let mutables: [String: [any Mutable]]
+  /// Property paths by key, for messages.
+  let paths: [String: [String]]
+  private let boxes: [String: DecisionBox]
+  /// Choices whose candidates give different shapes: fine for one path, not for a mixture.
+  public private(set) var mismatches: [String: String] = [:]
+  /// The space whose decisions are in force on this thread.
+  static var active: SearchSpace? { ThreadState.current.object(SearchSpace.self) }
+
+  /// Finds the choices of `model` and runs it, shapes only, through every candidate.
+  ///
+  /// - Parameters:
+  ///   - model: Called with one tensor.
+  ///   - input: The shape of one sample, `[C, H, W]`.
+  public init(of model: some Layer, input: Shape) throws(SpaceError) {
+    self.model = model
+    var choices: [ChoiceDescription] = []
+    var mutables: [String: [any Mutable]] = [:]
+    var paths: [String: [String]] = [:]
+    var known: Set<String> = []
+    for (path, module) in model.namedModules {
+      if let scope = module as? MutableScope { known.insert(scope.key) }
+      guard let mutable = module as? any Mutable else { continue }
+      let key = mutable.explicitKey ?? path
+      let description = mutable.description(key: key)
+      if let input = module as? InputChoice {
+        for name in input.candidateNames where name != InputChoice.noKey && !known.contains(name) {
+          throw .unknownKey(name, requiredBy: key)
+        }
+      }
+      if let first = choices.first(where: { $0.key == key }) {
+        if let difference = SearchSpace.difference(first, description) {
+          throw .unequalChoices(
+            key: key, first: paths[key]?.first ?? "", second: path, difference: difference)
+        }
+      } else {
+        choices.append(description)
+      }
+      known.insert(key)
+      mutables[key, default: []].append(mutable)
+      paths[key, default: []].append(path)
+    }
+    self.choices = choices
+    self.mutables = mutables
+    self.paths = paths
+    var boxes: [String: DecisionBox] = [:]
+    for key in mutables.keys {
+      let box = DecisionBox()
+      box.key = key
+      boxes[key] = box
+    }
+    self.boxes = boxes
+    for (key, list) in mutables {
+      for mutable in list { mutable.box = boxes[key] ?? DecisionBox() }
+    }
+    for box in boxes.values { box.space = self }
+    try checkShapes(model, input)
+  }
+
+  private static func difference(_ a: ChoiceDescription, _ b: ChoiceDescription) -> String? {
+    if a.kind != b.kind { return "\(a.kind.rawValue) choice and \(b.kind.rawValue) choice" }
+    if a.candidateNames != b.candidateNames {
+      return "candidates \(a.candidateNames) and \(b.candidateNames)"
+    }
+    if a.chosenCount != b.chosenCount {
+      return
+        "chosen \(a.chosenCount.map(String.init) ?? "any") and \(b.chosenCount.map(String.init) ?? "any")"
+    }
+    return nil
+  }
+
+  private func checkShapes(_ model: some Layer, _ input: Shape) throws(SpaceError) {
+    let check = ShapeCheck(self)
+    ThreadState.current.with(check) {
+      _ = RecordedCost.measure {
+        _ = model(Tensor(zeros: Shape([2] + input.dimensions)))
+      }
+    }
+    if !check.strangers.isEmpty { throw .strangers(check.strangers) }
+    for (key, shapes) in check.mismatches {
+      mismatches[key] = shapes.map { "\($0.name) \($0.shape)" }.joined(separator: ", ")
+    }
+  }
+
+  /// Throws where a strategy that mixes all candidates cannot: shapes that differ.
+  public func requireMixable() throws(SpaceError) {
+    for choice in choices {
+      if let shapes = mismatches[choice.key] { throw .mismatch(key: choice.key, shapes: shapes) }
+    }
+  }
+
+  /// Runs `body` with decisions in force, and clears them afterwards.
+  ///
+  /// - Precondition: There is a decision for every key.
+  public func with<R>(_ decisions: [String: Decision], _ body: () throws -> R) rethrows -> R {
+    for choice in choices {
+      guard let decision = decisions[choice.key] else {
+        preconditionFailure("no decision for \(choice.key)")
+      }
+      boxes[choice.key]?.decision = decision
+    }
+    defer { for box in boxes.values { box.decision = nil } }
+    return try ThreadState.current.with(self, body)
+  }
+
+  /// Decisions for one architecture.
+  public func decisions(
+    for choices: [String: ResolvedChoice], kind: Decision.Kind
+  ) -> [String: Decision] {
+    choices.mapValues { Decision(kind, active: $0.active) }
+  }
+}
+
+extension Module {
+  /// Fixes the model to an architecture: what was not chosen is forgotten, with its parameters.
+  ///
+  /// Optimizers and spaces made before no longer fit.
+  public func apply(_ architecture: Architecture) throws(ArchitectureError) {
+    var mutables: [String: [any Mutable]] = [:]
+    var descriptions: [ChoiceDescription] = []
+    for (path, module) in namedModules {
+      guard let mutable = module as? any Mutable else { continue }
+      let key = mutable.explicitKey ?? path
+      if mutables[key] == nil { descriptions.append(mutable.description(key: key)) }
+      mutables[key, default: []].append(mutable)
+    }
+    let resolved = try architecture.resolved(against: descriptions)
+    for (key, choice) in resolved {
+      for mutable in mutables[key] ?? [] { mutable.apply(choice) }
+    }
+  }
+}

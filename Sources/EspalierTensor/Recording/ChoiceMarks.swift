@@ -1,0 +1,59 @@
+/// How choices speak to the record; for the layer that has choices.
+package enum ChoiceMarks {
+  /// Begins a sampled choice: what follows is planned apart from what came before.
+  package static func begin(key: String) { cut(key, 0) }
+
+  /// What leaves a candidate: a new value even when the candidate is a skip.
+  package static func leave(_ x: Tensor, carriesGradient: Bool) -> Tensor {
+    record(Passage(carriesGradient: carriesGradient), x)
+  }
+
+  /// Ends a candidate or a sampled choice.
+  package static func end(key: String) { cut(key, 1) }
+
+  /// A place where a long block may be cut: the end of a scope.
+  package static func endScope() { Recorder.current.mark(cut: false) }
+
+  private static func cut(_ key: String, _ side: UInt64) {
+    let recorder = Recorder.current
+    // Inside a nested gradient nothing is cut.
+    guard recorder.gradientDepth <= 1, recorder.kind != .planning else { return }
+    var hash = PlanKey()
+    for byte in key.utf8 { hash.add(UInt64(byte)) }
+    recorder.cutCount += 1
+    hash.add(UInt64(recorder.cutCount))
+    hash.add(side)
+    recorder.mark(cut: true, identity: hash.low | 1)
+  }
+
+  /// A tensor that is exactly zero, to stand for an input that was not chosen: which inputs are
+  /// chosen is data, not structure.
+  package static func absent(like x: Tensor) -> Tensor {
+    let value = Value(type: x.value.type, device: x.device)
+    value.isAbsent = true
+    return Tensor(value)
+  }
+}
+
+/// What a model's recorded operations cost.
+package struct RecordedCost: Sendable {
+  /// Of convolutions and linear layers; a bias counts as one an output.
+  package var multiplyAdds = 0
+
+  /// Records `body` without running it and adds up its operations.
+  package static func measure(_ body: () -> Void) -> RecordedCost {
+    let recorder = Recorder(.step)
+    recorder.whileCurrent(body)
+    var cost = RecordedCost()
+    for record in recorder.records {
+      let operands = (0..<record.operandCount).map {
+        recorder.values[Int(recorder.operands[Int(record.firstOperand + $0)])].type.shape
+      }
+      let results = (0..<record.resultCount).map {
+        recorder.values[Int(record.firstResult + $0)].type.shape
+      }
+      cost.multiplyAdds += OperationTable.shared[record.operation].multiplyAdds(operands, results)
+    }
+    return cost
+  }
+}

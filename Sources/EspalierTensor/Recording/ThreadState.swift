@@ -1,0 +1,32 @@
+import CKernels
+
+/// What belongs to one thread: its open record, and objects that layers above keep for a scope.
+///
+/// A task-local value would be inherited by child tasks, so that two would share a record.
+package final class ThreadState {
+  var recorder = Recorder(.immediate)
+  private var objects: [ObjectIdentifier: AnyObject] = [:]
+
+  package static var current: ThreadState {
+    if let slot = esp_thread_slot() {
+      return Unmanaged<ThreadState>.fromOpaque(slot).takeUnretainedValue()
+    }
+    let state = ThreadState()
+    esp_set_thread_slot(Unmanaged.passRetained(state).toOpaque())
+    return state
+  }
+
+  /// The object of a type that is in force on this thread.
+  package func object<T: AnyObject>(_ type: T.Type) -> T? {
+    objects[ObjectIdentifier(type)].map { unsafeDowncast($0, to: T.self) }
+  }
+
+  /// Runs `body` with an object in force.
+  package func with<T: AnyObject, R>(_ object: T, _ body: () throws -> R) rethrows -> R {
+    let key = ObjectIdentifier(T.self)
+    let outer = objects[key]
+    objects[key] = object
+    defer { objects[key] = outer }
+    return try body()
+  }
+}
