@@ -82,6 +82,22 @@ import Testing
     }
   }
 
+  @Test func augmentationDependsOnSeedEpochAndSampleOnly() throws {
+    func images(_ indices: [Int], seed: UInt64 = 1, epoch: Int = 0) throws -> [[Float]] {
+      let batch = try Batch(
+        of: Self.dataset, at: indices, transforms: [RandomCrop(padding: 4)], seed: seed,
+        epoch: epoch)
+      return (0..<batch.count).map { Array(batch.images[$0 * 3072..<($0 + 1) * 3072]) }
+    }
+    let several = try images([7, 3, 9])
+    #expect(try images([9, 7]) == [several[2], several[0]])
+    // Of 81 windows a few may agree by chance.
+    let many = Array(0..<20)
+    for other in [try images(many, epoch: 1), try images(many, seed: 2)] {
+      #expect(zip(other, try images(many)).filter { $0 == $1 }.count < 5)
+    }
+  }
+
   @Test func carriesErrorsAndStaysAtTheFailedBatch() throws {
     let loader = DataLoader(
       FailingDataset(failing: 5), batchSize: 2, seed: 0, shuffles: false, prefetch: 3)
@@ -96,7 +112,7 @@ import Testing
   }
 
   @Test(.timeLimit(.minutes(1))) func isReleasedWhileBatchesAreOnTheirWay() throws {
-    for _ in 0..<50 {
+    for _ in 0..<10 {
       let loader = loader(prefetch: 8)
       _ = try loader.next()
     }
