@@ -115,7 +115,8 @@ static void ESP_NAME(forward_task)(void *context, int32_t index) {
     const float *x = work.x + n * g->h * plane.x_row;
     float *y = work.y + n * g->oh * plane.y_row;
     if (depthwise) {
-      depthwise_image(&plane, g->c, g->s, x, work.w, y, NULL, begin, end, DEPTHWISE_PLAIN);
+      const depthwise_block block = {.x = x, .w = work.w, .y = y, .row_begin = begin, .row_end = end};
+      depthwise_image(&plane, g->c, g->s, &block, DEPTHWISE_PLAIN);
     } else {
       const pointwise p = {
         .x = x + begin * plane.x_row, .w = work.w, .y = y + begin * plane.y_row,
@@ -155,7 +156,10 @@ static void ESP_NAME(backward_task)(void *context, int32_t index) {
       if (nothing) {
         conv_zero_image(&plane, g->c, dx, begin, end);
       } else {
-        depthwise_image(&plane, g->c, g->s, work.x + n * dy_image, work.w, dx, NULL, begin, end, DEPTHWISE_PLAIN);
+        const depthwise_block block = {
+          .x = work.x + n * dy_image, .w = work.w, .y = dx, .row_begin = begin, .row_end = end,
+        };
+        depthwise_image(&plane, g->c, g->s, &block, DEPTHWISE_PLAIN);
       }
     }
   }

@@ -22,7 +22,7 @@
 enum depthwise_kind {
   DEPTHWISE_PLAIN,
   DEPTHWISE_RELU,    // relu of x as it is read
-  DEPTHWISE_MASKED,  // what is written is 0 where mask, laid out as y, is not positive
+  DEPTHWISE_MASKED,  // what is written or added is 0 where mask, laid out as y, is not positive
 };
 
 // One register of channels of one image: pointers are at the first of these channels.
@@ -33,6 +33,7 @@ typedef struct {
   const float *mask;
   int64_t wa, wb;
   int32_t row_begin, row_end, last;  // last: channels, 1 … ESP_VECTOR
+  int32_t accumulate;                // y += instead of y =
 } depthwise_block;
 typedef void (*depthwise_kernel)(const depthwise_block *);
 #endif
@@ -90,42 +91,19 @@ ESP_INLINE void depthwise_segment(const depthwise_block *b, const int K, const i
       const float *sign = b->mask + offset + t * y_stride;
       sum[t] = rkeep_positive(sum[t], part ? rload_part(sign, b->last) : rload(sign));
     }
+    if (b->accumulate) sum[t] += part ? rload_part(out, b->last) : rload(out);
     if (part) rstore_part(out, sum[t], b->last); else rstore(out, sum[t]);
   }
 }
 
-// Rows of segments; the last segment of a row ends at its end and may repeat columns.
-ESP_INLINE void depthwise_rows(const depthwise_block *b, const int K, const int D, const int S, const bool part,
-                               const bool relu, const bool masked) {
-  const int columns = b->plane->columns.out;
-  for (int i = b->row_begin; i < b->row_end; i++) {
-    int a_begin, a_end, j = 0;
-    conv_axis_taps(&b->plane->rows, i, &a_begin, &a_end);
-    for (; columns - j >= DEPTHWISE_SEGMENT; j += DEPTHWISE_SEGMENT) {
-      depthwise_segment(b, K, D, S, DEPTHWISE_SEGMENT, part, relu, masked, i, j, a_begin, a_end);
-    }
-    while (j < columns) {
-      const int left = columns - j;
-      if (left > 4 && columns >= 8) {
-        if (left < 8) j = columns - 8;
-        depthwise_segment(b, K, D, S, 8, part, relu, masked, i, j, a_begin, a_end);
-        j += 8;
-      } else {
-        if (left < 4) j = columns - 4;
-        depthwise_segment(b, K, D, S, 4, part, relu, masked, i, j, a_begin, a_end);
-        j += 4;
-      }
-    }
-  }
-}
-
-// Any kernel and any size, pixel by pixel.
-ESP_INLINE void depthwise_pixels(const depthwise_block *b, const bool part, const bool relu, const bool masked) {
+// Any kernel and any size, pixel by pixel, from column j_begin on.
+ESP_INLINE void depthwise_pixels(const depthwise_block *b, const bool part, const bool relu, const bool masked,
+                                 int j_begin) {
   const conv_axis *rows = &b->plane->rows, *columns = &b->plane->columns;
   for (int i = b->row_begin; i < b->row_end; i++) {
     int a_begin, a_end;
     conv_axis_taps(rows, i, &a_begin, &a_end);
-    for (int j = 0; j < columns->out; j++) {
+    for (int j = j_begin; j < columns->out; j++) {
       int k_begin, k_end;
       conv_axis_taps(columns, j, &k_begin, &k_end);
       vreg sum = {0};
@@ -144,9 +122,37 @@ ESP_INLINE void depthwise_pixels(const depthwise_block *b, const bool part, cons
       if (masked) {
         sum = rkeep_positive(sum, part ? rload_part(b->mask + offset, b->last) : rload(b->mask + offset));
       }
+      if (b->accumulate) sum += part ? rload_part(b->y + offset, b->last) : rload(b->y + offset);
       if (part) rstore_part(b->y + offset, sum, b->last); else rstore(b->y + offset, sum);
     }
   }
+}
+
+// Rows of segments. The last segment of a row ends at its end and may repeat columns; if y accumulates, up to three
+// columns are left to depthwise_pixels instead.
+ESP_INLINE void depthwise_rows(const depthwise_block *b, const int K, const int D, const int S, const bool part,
+                               const bool relu, const bool masked) {
+  const int columns = b->plane->columns.out, whole = b->accumulate ? columns / 4 * 4 : columns;
+  for (int i = b->row_begin; i < b->row_end; i++) {
+    int a_begin, a_end, j = 0;
+    conv_axis_taps(&b->plane->rows, i, &a_begin, &a_end);
+    for (; whole - j >= DEPTHWISE_SEGMENT; j += DEPTHWISE_SEGMENT) {
+      depthwise_segment(b, K, D, S, DEPTHWISE_SEGMENT, part, relu, masked, i, j, a_begin, a_end);
+    }
+    while (j < whole) {
+      const int left = whole - j;
+      if (left > 4 && whole >= 8) {
+        if (left < 8) j = whole - 8;
+        depthwise_segment(b, K, D, S, 8, part, relu, masked, i, j, a_begin, a_end);
+        j += 8;
+      } else {
+        if (left < 4) j = whole - 4;
+        depthwise_segment(b, K, D, S, 4, part, relu, masked, i, j, a_begin, a_end);
+        j += 4;
+      }
+    }
+  }
+  if (whole < columns) depthwise_pixels(b, part, relu, masked, whole);
 }
 
 // Kernel width, dilation and stride of the variants that are compiled; 1, 2 and 3 taps also arise as phases of a stride.
@@ -161,7 +167,7 @@ ESP_INLINE void depthwise_pixels(const depthwise_block *b, const bool part, cons
   }                                                                                                      \
   __attribute__((unused)) static void DEPTHWISE_NAME(K, D, S, kind##_part)(const depthwise_block *b) {   \
     if (DEPTHWISE_PARTS) depthwise_rows(b, K, D, S, true, relu, masked);                                 \
-    else depthwise_pixels(b, true, relu, masked);                                                        \
+    else depthwise_pixels(b, true, relu, masked, 0);                                                      \
   }
 #define DEPTHWISE_DEFINE(K, D, S)                  \
   DEPTHWISE_KIND(K, D, S, plain, false, false)     \
@@ -190,24 +196,24 @@ ESP_INLINE void depthwise_run(const depthwise_block *b, const enum depthwise_kin
 #undef DEPTHWISE_CASE
 #undef DEPTHWISE_CALL
   }
-  if (part) depthwise_pixels(b, true, relu, masked); else depthwise_pixels(b, false, relu, masked);
+  if (part) depthwise_pixels(b, true, relu, masked, 0); else depthwise_pixels(b, false, relu, masked, 0);
 }
 
-// All `channels` of one image in rows [row_begin, row_end) of the plane; w is [r, s, channels], s = kernel_columns; kind
-// is a constant, and mask is read only if it is MASKED.
-ESP_INLINE void depthwise_image(const conv_plane *plane, int channels, int kernel_columns, const float *x,
-                                const float *w, float *y, const float *mask, int row_begin, int row_end,
+// All `channels` of one image, given x, w [r, s, channels], y, the rows of y and whether to accumulate in `all`, and mask
+// if kind, a constant, is MASKED; kernel_columns is s.
+ESP_INLINE void depthwise_image(const conv_plane *plane, int channels, int kernel_columns, const depthwise_block *all,
                                 const enum depthwise_kind kind) {
-  depthwise_block b = {.plane = plane, .row_begin = row_begin, .row_end = row_end};
+  depthwise_block b = *all;
+  b.plane = plane;
   b.wa = (int64_t)plane->rows.tap_step * kernel_columns * channels;
   b.wb = (int64_t)plane->columns.tap_step * channels;
-  w += ((int64_t)plane->rows.tap * kernel_columns + plane->columns.tap) * channels;
+  const float *w = all->w + ((int64_t)plane->rows.tap * kernel_columns + plane->columns.tap) * channels;
   for (int first = 0; first < channels; first += ESP_VECTOR) {
     b.last = channels - first < ESP_VECTOR ? channels - first : ESP_VECTOR;
-    b.x = x + first;
+    b.x = all->x + first;
     b.w = w + first;
-    b.y = y + first;
-    b.mask = kind == DEPTHWISE_MASKED ? mask + first : NULL;
+    b.y = all->y + first;
+    b.mask = kind == DEPTHWISE_MASKED ? all->mask + first : NULL;
     depthwise_run(&b, kind);
   }
 }
