@@ -17,13 +17,13 @@
 #define ESP_PARTS(type)                                                                            \
   inline type##16 esp_load_##type(const __global type *p, int n) {                                 \
     if (n >= 16) return vload16(0, p);                                                             \
-    type t[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};                                 \
-    int i = 0;                                                                                     \
-    if (n & 8) { vstore8(vload8(0, p), 0, t); i = 8; }                                             \
-    if (n & 4) { vstore4(vload4(0, p + i), 0, t + i); i += 4; }                                    \
-    if (n & 2) { vstore2(vload2(0, p + i), 0, t + i); i += 2; }                                    \
-    if (n & 1) t[i] = p[i];                                                                        \
-    return vload16(0, t);                                                                          \
+    type##16 v = 0; /* from the end, so that every shift is by a constant and all stays in registers */ \
+    int i = n;                                                                                     \
+    if (n & 1) v.s0 = p[--i];                                                                      \
+    if (n & 2) { i -= 2; v.s2 = v.s0; v.s01 = vload2(0, p + i); }                                  \
+    if (n & 4) { i -= 4; v.lo.hi = v.lo.lo; v.lo.lo = vload4(0, p + i); }                          \
+    if (n & 8) { v.hi = v.lo; v.lo = vload8(0, p); }                                               \
+    return v;                                                                                      \
   }                                                                                                \
   inline void esp_store_##type(type##16 v, __global type *p, int n) {                              \
     if (n >= 16) { vstore16(v, 0, p); return; }                                                    \

@@ -1,95 +1,81 @@
 // 1 x 1 convolution with stride 1, no padding and one group, channels-last: pixels of all images are one long list.
 //
-// Forward item: 32 pixels x 32 outputs; backward to the input: 128 pixels x 16 channels. The weight's gradient is that of
-// conv2d.cl with r = s = 1, over whole images at once.
+// Item: 128 pixels x 16 channels of the result. 16 rows of weights (transposed for the gradient) stay in registers while
+// the pixels pass, 8 at a time; the result accumulates in place over blocks of 16 summed channels. The weight's gradient
+// is that of conv2d.cl with r = s = 1.
 
-// acc[t] = Σ_ci x[t, ci]·w[ci] for T pixels, N vectors of outputs.
-#define ESP_POINTWISE_TILE(T, N)                                                                   \
-  for (int first = begin; first < end; first += T) {                                               \
-    const __global float *xp = x + (long)first * xs, *wp = weight + k0;                            \
-    float16 acc0[T], acc1[T];                                                                      \
-    int at[T];                                                                                     \
+#define ESP_POINTWISE_PIXELS 128
+
+// out[t] += Σ_j in[t, j]·block[j] for T pixels from `first`, j < COUNT.
+#define ESP_POINTWISE_TILE(T, COUNT)                                                               \
+  {                                                                                                \
+    const __global float *p = in + (long)first * is + from;                                        \
+    __global float *q = out + (long)first * os + to;                                               \
+    float16 acc[T];                                                                                \
     ESP_UNROLL for (int t = 0; t < T; t++) {                                                       \
-      acc0[t] = acc1[t] = (float16)0.0f;                                                           \
-      at[t] = min(t, end - first - 1) * xs;                                                        \
+      acc[t] = from == 0 ? (float16)0.0f : esp_load_float(q + t * os, n);                          \
     }                                                                                              \
-    for (int ci = 0; ci < c; ci++, wp += k) {                                                      \
-      const float16 w0 = esp_load_float(wp, N == 1 ? rest : 16);                                   \
-      const float16 w1 = N == 2 ? esp_load_float(wp + 16, rest) : (float16)0.0f;                   \
-      ESP_UNROLL for (int t = 0; t < T; t++) {                                                     \
-        const float16 u = (float16)xp[at[t] + ci];                                                 \
-        acc0[t] = fma(u, w0, acc0[t]);                                                             \
-        if (N == 2) acc1[t] = fma(u, w1, acc1[t]);                                                 \
-      }                                                                                            \
+    ESP_UNROLL for (int j = 0; j < COUNT; j++) {                                                   \
+      ESP_UNROLL for (int t = 0; t < T; t++) acc[t] = fma((float16)p[t * is + j], block[j], acc[t]); \
     }                                                                                              \
-    ESP_UNROLL for (int t = 0; t < T; t++) {                                                       \
-      if (first + t < end) {                                                                       \
-        __global float *q = y + (long)(first + t) * ys + k0;                                       \
-        esp_store_float(acc0[t], q, N == 1 ? rest : 16);                                           \
-        if (N == 2) esp_store_float(acc1[t], q + 16, rest);                                        \
+    ESP_UNROLL for (int t = 0; t < T; t++) esp_store_float(acc[t], q + t * os, n);                 \
+  }
+#define ESP_POINTWISE_REST                                                                         \
+  {                                                                                                \
+    const __global float *p = in + (long)first * is + from;                                        \
+    __global float *q = out + (long)first * os + to;                                               \
+    float16 acc = from == 0 ? (float16)0.0f : esp_load_float(q, n);                                \
+    for (int j = 0; j < terms; j++) acc = fma((float16)p[j], block[j], acc);                       \
+    esp_store_float(acc, q, n);                                                                    \
+  }
+// The body of both directions: `summed` channels in, `made` channels out, LOAD fills the block of weights.
+#define ESP_POINTWISE(LOAD)                                                                        \
+  const int pixels = row->n * row->h * row->w, blocks = ESP_BLOCKS(made);                          \
+  ESP_ITEMS(item, (pixels + ESP_POINTWISE_PIXELS - 1) / ESP_POINTWISE_PIXELS * blocks) {           \
+    const int to = item % blocks * 16, n = min(16, made - to);                                     \
+    const int begin = item / blocks * ESP_POINTWISE_PIXELS, end = min(pixels, begin + ESP_POINTWISE_PIXELS); \
+    for (int from = 0; from < summed; from += 16) {                                                \
+      const int terms = min(16, summed - from);                                                    \
+      float16 block[16];                                                                           \
+      LOAD                                                                                         \
+      int first = begin;                                                                           \
+      if (terms == 16) {                                                                           \
+        for (; first + 8 <= end; first += 8) ESP_POINTWISE_TILE(8, 16)                             \
+      } else if (terms == 4) {                                                                     \
+        for (; first + 8 <= end; first += 8) ESP_POINTWISE_TILE(8, 4)                              \
       }                                                                                            \
+      for (; first < end; first++) ESP_POINTWISE_REST                                              \
     }                                                                                              \
   }
 
-// items: ((n · h · w + 31) / 32) · ((k + 31) / 32)
+// items: ((n · h · w + 127) / 128) · ((k + 15) / 16)
 __kernel void esp_pointwise_conv2d(__global const float *restrict x, __global const float *restrict weight,
                                    __global float *restrict y, __global const esp_conv2d_row *restrict rows) {
   ESP_ROW(esp_conv2d_row);
-  const int c = row->c, k = row->k, pixels = row->n * row->h * row->w, blocks = (k + 31) / 32;
-  const int xs = row->operand[0].stride, ys = row->operand[2].stride;
-  x = ESP_AT(x, 0);
+  const int summed = row->c, made = row->k, is = row->operand[0].stride, os = row->operand[2].stride;
+  const __global float *in = ESP_AT(x, 0);
+  __global float *out = ESP_AT(y, 2);
   weight = ESP_AT(weight, 1);
-  y = ESP_AT(y, 2);
-  ESP_ITEMS(item, (pixels + 31) / 32 * blocks) {
-    const int k0 = item % blocks * 32, left = min(32, k - k0), rest = left > 16 ? left - 16 : left;
-    const int begin = item / blocks * 32, end = min(pixels, begin + 32);
-    if (left > 16) {
-      ESP_POINTWISE_TILE(8, 2)
-    } else {
-      ESP_POINTWISE_TILE(16, 1)
+  ESP_POINTWISE({
+    ESP_UNROLL for (int j = 0; j < 16; j++) {
+      block[j] = j < terms ? esp_load_float(weight + (long)(from + j) * made + to, n) : (float16)0.0f;
     }
-  }
+  })
 }
-
-#define ESP_POINTWISE_BACK(T, COUNT)                                                               \
-  {                                                                                                \
-    const __global float *q = dy + (long)first * ys + k0;                                          \
-    __global float *o = dx + (long)first * xs + c0;                                                \
-    float16 acc[T];                                                                                \
-    ESP_UNROLL for (int t = 0; t < T; t++) {                                                       \
-      acc[t] = k0 == 0 ? (float16)0.0f : esp_load_float(o + t * xs, n);                            \
-    }                                                                                              \
-    for (int j = 0; j < COUNT; j++) {                                                              \
-      ESP_UNROLL for (int t = 0; t < T; t++) acc[t] = fma((float16)q[t * ys + j], wt[j], acc[t]);  \
-    }                                                                                              \
-    ESP_UNROLL for (int t = 0; t < T; t++) esp_store_float(acc[t], o + t * xs, n);                 \
-  }
 
 // items: ((n · h · w + 127) / 128) · ((c + 15) / 16). Operands: dy, w, dx.
 __kernel void esp_pointwise_conv2d_backward_input(__global const float *restrict dy,
                                                   __global const float *restrict weight, __global float *restrict dx,
                                                   __global const esp_conv2d_row *restrict rows) {
   ESP_ROW(esp_conv2d_row);
-  const int c = row->c, k = row->k, pixels = row->n * row->h * row->w, blocks = ESP_BLOCKS(c);
-  const int ys = row->operand[0].stride, xs = row->operand[2].stride;
-  dy = ESP_AT(dy, 0);
+  const int summed = row->k, made = row->c, is = row->operand[0].stride, os = row->operand[2].stride;
+  const __global float *in = ESP_AT(dy, 0);
+  __global float *out = ESP_AT(dx, 2);
   weight = ESP_AT(weight, 1);
-  dx = ESP_AT(dx, 2);
-  ESP_ITEMS(item, (pixels + 127) / 128 * blocks) {
-    const int c0 = item % blocks * 16, n = min(16, c - c0);
-    const int begin = item / blocks * 128, end = min(pixels, begin + 128);
-    for (int k0 = 0; k0 < k; k0 += 16) {
-      const int kn = min(16, k - k0);
-      float16 wt[16];
-      for (int i = 0; i < 16; i++) {
-        wt[i] = i < n ? esp_load_float(weight + (long)(c0 + i) * k + k0, kn) : (float16)0.0f;
-      }
-      esp_transpose16(wt);
-      int first = begin;
-      if (kn == 16) {
-        for (; first + 8 <= end; first += 8) ESP_POINTWISE_BACK(8, 16)
-      }
-      for (; first < end; first++) ESP_POINTWISE_BACK(1, kn)
+  ESP_POINTWISE({
+    ESP_UNROLL for (int i = 0; i < 16; i++) {
+      block[i] = i < n ? esp_load_float(weight + (long)(to + i) * summed + from, terms) : (float16)0.0f;
     }
-  }
+    esp_transpose16(block);
+  })
 }
