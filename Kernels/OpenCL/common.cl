@@ -49,6 +49,25 @@ inline float esp_sum16(float16 v) {
   return (b.s0 + b.s2) + (b.s1 + b.s3);
 }
 
+// Eight vectors of n elements, `step` apart, to and from registers. Only the whole ones are unrolled: eight copies of the
+// partial case would take the compiler longer than they save.
+#define ESP_LOAD8(acc, p, step, n)                                                                 \
+  if ((n) == 16) {                                                                                 \
+    ESP_UNROLL for (int t = 0; t < 8; t++) acc[t] = vload16(0, (p) + t * (step));                  \
+  } else {                                                                                         \
+    float16 esp_kept[8];                                                                           \
+    for (int t = 0; t < 8; t++) esp_kept[t] = esp_load_float((p) + t * (step), n);                 \
+    ESP_UNROLL for (int t = 0; t < 8; t++) acc[t] = esp_kept[t];                                   \
+  }
+#define ESP_STORE8(acc, p, step, n, count)                                                         \
+  if ((n) == 16 && (count) == 8) {                                                                 \
+    ESP_UNROLL for (int t = 0; t < 8; t++) vstore16(acc[t], 0, (p) + t * (step));                  \
+  } else {                                                                                         \
+    float16 esp_kept[8];                                                                           \
+    ESP_UNROLL for (int t = 0; t < 8; t++) esp_kept[t] = acc[t];                                   \
+    for (int t = 0; t < (count); t++) esp_store_float(esp_kept[t], (p) + t * (step), n);           \
+  }
+
 // ---- ranges: item i of [pixels, channels] is elements 1024·i … of the flattened index, walked as contiguous runs ----
 
 #define ESP_CHUNK 1024
@@ -231,13 +250,13 @@ inline float16 esp_zip_low(float16 a, float16 b) {
 inline float16 esp_zip_high(float16 a, float16 b) {
   return (float16)(a.s8, b.s8, a.s9, b.s9, a.sa, b.sa, a.sb, b.sb, a.sc, b.sc, a.sd, b.sd, a.se, b.se, a.sf, b.sf);
 }
-inline void esp_transpose16(float16 v[16]) {
+inline void esp_transpose16(float16 v[16]) {  // loops on purpose: unrolled, the compiler takes a second over it
   float16 t[16];
-  ESP_UNROLL for (int stage = 0; stage < 4; stage++) {
-    ESP_UNROLL for (int i = 0; i < 8; i++) {
+  for (int stage = 0; stage < 4; stage++) {
+    for (int i = 0; i < 8; i++) {
       t[2 * i] = esp_zip_low(v[i], v[i + 8]);
       t[2 * i + 1] = esp_zip_high(v[i], v[i + 8]);
     }
-    ESP_UNROLL for (int i = 0; i < 16; i++) v[i] = t[i];
+    for (int i = 0; i < 16; i++) v[i] = t[i];
   }
 }

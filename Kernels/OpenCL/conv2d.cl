@@ -37,12 +37,11 @@
         }                                                                                          \
       }                                                                                            \
     }                                                                                              \
-    ESP_UNROLL for (int t = 0; t < 8; t++) {                                                       \
-      if (ox0 + t < ow) {                                                                          \
-        __global float *q = y + ((long)line * ow + ox0 + t) * ys + k0;                             \
-        esp_store_float(acc0[t], q, N == 1 ? rest : 16);                                           \
-        if (N == 2) esp_store_float(acc1[t], q + 16, rest);                                        \
-      }                                                                                            \
+    const int count = min(8, ow - ox0);                                                            \
+    __global float *q = y + ((long)line * ow + ox0) * ys + k0;                                     \
+    ESP_STORE8(acc0, q, ys, N == 1 ? rest : 16, count)                                             \
+    if (N == 2) {                                                                                  \
+      ESP_STORE8(acc1, q + 16, ys, rest, count)                                                    \
     }                                                                                              \
   }
 
@@ -74,21 +73,21 @@ __kernel void esp_conv2d(__global const float *restrict x, __global const float 
   }
 }
 
-// Adds the products of P output pixels from `q` with the transposed weights to dx at `o`, `step` apart.
-#define ESP_CONV_SPREAD(P, WHOLE)                                                                  \
+// Adds the products of eight output pixels from `q` with the transposed weights to dx at `o`, `step` apart; of one.
+#define ESP_CONV_SPREAD8(LOOP)                                                                     \
   {                                                                                                \
-    float16 acc[P];                                                                                \
-    ESP_UNROLL for (int t = 0; t < P; t++) acc[t] = esp_load_float(o + t * step, n);               \
-    if (WHOLE) {                                                                                   \
-      ESP_UNROLL for (int j = 0; j < 16; j++) {                                                    \
-        ESP_UNROLL for (int t = 0; t < P; t++) acc[t] = fma((float16)q[t * ys + j], wt[j], acc[t]); \
-      }                                                                                            \
-    } else {                                                                                       \
-      for (int j = 0; j < kn; j++) {                                                               \
-        ESP_UNROLL for (int t = 0; t < P; t++) acc[t] = fma((float16)q[t * ys + j], wt[j], acc[t]); \
-      }                                                                                            \
+    float16 acc[8];                                                                                \
+    ESP_LOAD8(acc, o, step, n)                                                                     \
+    LOOP {                                                                                         \
+      ESP_UNROLL for (int t = 0; t < 8; t++) acc[t] = fma((float16)q[t * ys + j], wt[j], acc[t]);  \
     }                                                                                              \
-    ESP_UNROLL for (int t = 0; t < P; t++) esp_store_float(acc[t], o + t * step, n);               \
+    ESP_STORE8(acc, o, step, n, 8)                                                                 \
+  }
+#define ESP_CONV_SPREAD1                                                                           \
+  {                                                                                                \
+    float16 acc = esp_load_float(o, n);                                                            \
+    for (int j = 0; j < kn; j++) acc = fma((float16)q[j], wt[j], acc);                             \
+    esp_store_float(acc, o, n);                                                                    \
   }
 
 // items: n · ((h + 7) / 8) · groups · ((c / groups + 15) / 16). Operands: dy, w, dx.
@@ -129,13 +128,13 @@ __kernel void esp_conv2d_backward_input(__global const float *restrict dy, __glo
           for (; ox + 8 <= ox1; ox += 8) {
             const __global float *q = dy_image + (long)(oy * ow + ox) * ys + k0;
             __global float *o = dx_image + (long)(iy * w + ox * sw + shift) * xs;
-            if (kn == 16) ESP_CONV_SPREAD(8, 1)
-            else ESP_CONV_SPREAD(8, 0)
+            if (kn == 16) ESP_CONV_SPREAD8(ESP_UNROLL for (int j = 0; j < 16; j++))
+            else ESP_CONV_SPREAD8(for (int j = 0; j < kn; j++))
           }
           for (; ox < ox1; ox++) {
             const __global float *q = dy_image + (long)(oy * ow + ox) * ys + k0;
             __global float *o = dx_image + (long)(iy * w + ox * sw + shift) * xs;
-            ESP_CONV_SPREAD(1, 0)
+            ESP_CONV_SPREAD1
           }
         }
       }
@@ -200,11 +199,9 @@ __kernel void esp_conv2d_backward_weight(__global const float *restrict x, __glo
       }
     }
     __global float *o = workspace + (((long)part * r * s + tap) * cg + cb) * k + group * kg + kb;
-    ESP_UNROLL for (int j = 0; j < 8; j++) {
-      if (j < n) {
-        esp_store_float(acc0[j], o + (long)j * k, left > 16 ? 16 : rest);
-        if (left > 16) esp_store_float(acc1[j], o + (long)j * k + 16, rest);
-      }
+    ESP_STORE8(acc0, o, (long)k, left > 16 ? 16 : rest, n)
+    if (left > 16) {
+      ESP_STORE8(acc1, o + 16, (long)k, rest, n)
     }
   }
 }

@@ -28,11 +28,9 @@ inline void esp_matmul_columns(const __global float *a, const int row_a, const i
       ESP_UNROLL for (int t = 0; t < 8; t++) acc0[t] = fma((float16)a[at[t]], v0, acc0[t]);
     }
   }
-  ESP_UNROLL for (int t = 0; t < 8; t++) {
-    if (t < m) {
-      esp_store_float(acc0[t], y + (long)t * ldy, n0);
-      if (n1 > 0) esp_store_float(acc1[t], y + (long)t * ldy + 16, n1);
-    }
+  ESP_STORE8(acc0, y, (long)ldy, n0, m)
+  if (n1 > 0) {
+    ESP_STORE8(acc1, y + 16, (long)ldy, n1, m)
   }
 }
 

@@ -6,21 +6,23 @@
 
 #define ESP_POINTWISE_PIXELS 128
 
-// out[t] += Σ_j in[t, j]·block[j] for T pixels from `first`, j < COUNT.
-#define ESP_POINTWISE_TILE(T, COUNT)                                                               \
+// out[t] += Σ_j in[t, j]·block[j] for eight pixels from `first` (LOOP runs over j), or for one.
+#define ESP_POINTWISE_TILE8(LOOP)                                                                  \
   {                                                                                                \
     const __global float *p = in + (long)first * is + from;                                        \
     __global float *q = out + (long)first * os + to;                                               \
-    float16 acc[T];                                                                                \
-    ESP_UNROLL for (int t = 0; t < T; t++) {                                                       \
-      acc[t] = from == 0 ? (float16)0.0f : esp_load_float(q + t * os, n);                          \
+    float16 acc[8];                                                                                \
+    if (from == 0) {                                                                               \
+      ESP_UNROLL for (int t = 0; t < 8; t++) acc[t] = 0.0f;                                        \
+    } else {                                                                                       \
+      ESP_LOAD8(acc, q, os, n)                                                                     \
     }                                                                                              \
-    ESP_UNROLL for (int j = 0; j < COUNT; j++) {                                                   \
-      ESP_UNROLL for (int t = 0; t < T; t++) acc[t] = fma((float16)p[t * is + j], block[j], acc[t]); \
+    LOOP {                                                                                         \
+      ESP_UNROLL for (int t = 0; t < 8; t++) acc[t] = fma((float16)p[t * is + j], block[j], acc[t]); \
     }                                                                                              \
-    ESP_UNROLL for (int t = 0; t < T; t++) esp_store_float(acc[t], q + t * os, n);                 \
+    ESP_STORE8(acc, q, os, n, 8)                                                                   \
   }
-#define ESP_POINTWISE_REST                                                                         \
+#define ESP_POINTWISE_TILE1                                                                        \
   {                                                                                                \
     const __global float *p = in + (long)first * is + from;                                        \
     __global float *q = out + (long)first * os + to;                                               \
@@ -28,6 +30,8 @@
     for (int j = 0; j < terms; j++) acc = fma((float16)p[j], block[j], acc);                       \
     esp_store_float(acc, q, n);                                                                    \
   }
+#define ESP_ALL_TERMS ESP_UNROLL for (int j = 0; j < 16; j++)
+#define ESP_SOME_TERMS for (int j = 0; j < terms; j++)
 // The body of both directions: `summed` channels in, `made` channels out, LOAD fills the block of weights.
 #define ESP_POINTWISE(LOAD)                                                                        \
   const int pixels = row->n * row->h * row->w, blocks = ESP_BLOCKS(made);                          \
@@ -40,11 +44,11 @@
       LOAD                                                                                         \
       int first = begin;                                                                           \
       if (terms == 16) {                                                                           \
-        for (; first + 8 <= end; first += 8) ESP_POINTWISE_TILE(8, 16)                             \
-      } else if (terms == 4) {                                                                     \
-        for (; first + 8 <= end; first += 8) ESP_POINTWISE_TILE(8, 4)                              \
+        for (; first + 8 <= end; first += 8) ESP_POINTWISE_TILE8(ESP_ALL_TERMS)                   \
+      } else {                                                                                     \
+        for (; first + 8 <= end; first += 8) ESP_POINTWISE_TILE8(ESP_SOME_TERMS)                  \
       }                                                                                            \
-      for (; first < end; first++) ESP_POINTWISE_REST                                              \
+      for (; first < end; first++) ESP_POINTWISE_TILE1                                            \
     }                                                                                              \
   }
 
@@ -57,7 +61,7 @@ __kernel void esp_pointwise_conv2d(__global const float *restrict x, __global co
   __global float *out = ESP_AT(y, 2);
   weight = ESP_AT(weight, 1);
   ESP_POINTWISE({
-    ESP_UNROLL for (int j = 0; j < 16; j++) {
+    for (int j = 0; j < 16; j++) {
       block[j] = j < terms ? esp_load_float(weight + (long)(from + j) * made + to, n) : (float16)0.0f;
     }
   })
@@ -73,7 +77,7 @@ __kernel void esp_pointwise_conv2d_backward_input(__global const float *restrict
   __global float *out = ESP_AT(dx, 2);
   weight = ESP_AT(weight, 1);
   ESP_POINTWISE({
-    ESP_UNROLL for (int i = 0; i < 16; i++) {
+    for (int i = 0; i < 16; i++) {
       block[i] = i < n ? esp_load_float(weight + (long)(to + i) * summed + from, terms) : (float16)0.0f;
     }
     esp_transpose16(block);
