@@ -4,10 +4,13 @@ import Foundation
 extension Architecture {
   /// The architecture as JSON: two spaces, sorted keys, a line feed at the end; the same bytes for
   /// the same choices.
-  public var jsonText: String {
+  public var jsonText: String { json.indentedText }
+
+  /// The architecture as a JSON mapping.
+  public var json: JSONValue {
     var object = JSONObject()
     for key in keys { object[key] = self[key]?.json }
-    return JSONValue.object(object).indentedText
+    return .object(object)
   }
 
   /// Takes the members of a JSON mapping as choices.

@@ -49,7 +49,7 @@ public final class BatchNorm2d: Module, Layer {
   /// The shape stays.
   public func callAsFunction(_ x: Tensor) -> Tensor {
     let mode = Mode.current
-    if !mode.isTraining, let runningMean, let runningVariance {
+    if !mode.isTraining, !mode.usesBatchStatistics, let runningMean, let runningVariance {
       return normalize(
         x, mean: runningMean.value, variance: runningVariance.value, gamma: weight?.value,
         beta: bias?.value, epsilon: epsilon)

@@ -27,6 +27,8 @@ public protocol Optimizer: AnyObject {
   func update(with gradients: Gradients) throws(DeviceError)
   /// Everything that a later update depends on, by name; for checkpoints.
   var state: OptimizerState { get }
+  /// Sets the step counts of a checkpoint; the tensors of `state` are written in place.
+  func restoreSteps(_ steps: [Int])
   /// Throws if a gradient's norm was not finite since the last call.
   func checkFinite(step: Int) throws(DeviceError)
 }

@@ -18,7 +18,8 @@ struct Reduction: Operation {
     let shape = operands[0].shape
     precondition(operands[0].dtype.isFloatingPoint, "\(kind): operand is \(operands[0])")
     precondition(
-      axes.allSatisfy { shape[$0] > 0 }, "\(kind): axes \(axes) of \(shape) are empty")
+      kind == .sum || axes.allSatisfy { shape[$0] > 0 },
+      "\(kind): axes \(axes) of \(shape) are empty")
     var sizes: [Int] = []
     for axis in 0..<shape.rank {
       if !axes.contains(axis) {
@@ -34,6 +35,10 @@ struct Reduction: Operation {
   func emit(into builder: inout LaunchBuilder) {
     let type = builder.operandTypes[0]
     let result = builder.resultTypes[0]
+    if type.shape.count == 0 {
+      // The sum of nothing: an empty batch's bias has a zero gradient.
+      return builder.emitFill(builder.result(), result, Scalar.bits(0))
+    }
     // The kept axes in the result's memory order, so that it is dense.
     var kept: [Int] = []
     if keepsDimensions {

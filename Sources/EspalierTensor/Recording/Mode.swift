@@ -5,15 +5,23 @@ public struct Mode: Sendable {
   /// Batch norm updates its running statistics while training.
   public var updatesStatistics: Bool
 
+  /// Batch norm normalises by the batch also in evaluation: running statistics of a supernet fit
+  /// none of its architectures.
+  public var usesBatchStatistics: Bool
+
   /// Training, with statistics updated.
   public static let training = Mode(isTraining: true, updatesStatistics: true)
   /// Evaluation: running statistics, no dropout.
   public static let evaluation = Mode(isTraining: false, updatesStatistics: false)
+  /// Evaluation of one architecture inside a supernet: the batch's statistics, no dropout.
+  public static let supernetEvaluation = Mode(
+    isTraining: false, updatesStatistics: false, usesBatchStatistics: true)
 
   /// A mode from its parts.
-  public init(isTraining: Bool, updatesStatistics: Bool) {
+  public init(isTraining: Bool, updatesStatistics: Bool, usesBatchStatistics: Bool = false) {
     self.isTraining = isTraining
     self.updatesStatistics = updatesStatistics
+    self.usesBatchStatistics = usesBatchStatistics
   }
 
   /// The mode in force.

@@ -1,0 +1,43 @@
+/// Loss and metrics over a data set.
+public struct EvaluationResult: Sendable {
+  /// The mean loss.
+  public var loss: Double
+  /// Means by name.
+  public var metrics: [String: Double]
+  /// Number of samples.
+  public var count: Int
+
+  /// The accuracy, where there is one.
+  public var accuracy: Double { metrics["accuracy"] ?? 0 }
+}
+
+/// Runs a network over all batches of a loader, without gradients.
+///
+/// - Parameters:
+///   - mode: `.evaluation` for a trained network, `.supernetEvaluation` inside a supernet.
+public func evaluate(
+  _ loader: DataLoader, objective: Objective, mode: Mode = .evaluation,
+  _ network: (Tensor) -> Tensor
+) throws -> EvaluationResult {
+  var loss = 0.0
+  var metrics: [String: Double] = [:]
+  var count = 0
+  while let batch = try loader.next() {
+    let result = try step { () -> StepResult in
+      let tensors = try TensorBatch(batch)
+      return Mode.with(mode) {
+        let output = network(tensors.images)
+        return StepResult(
+          loss: objective.loss(output, tensors), metrics: objective.metrics(output, tensors))
+      }
+    }
+    // Weighted by samples: the last batch may be smaller.
+    loss += try result.loss.item() * Double(batch.count)
+    for (name, value) in result.metrics {
+      metrics[name, default: 0] += try value.item() * Double(batch.count)
+    }
+    count += batch.count
+  }
+  let total = Double(max(count, 1))
+  return EvaluationResult(loss: loss / total, metrics: metrics.mapValues { $0 / total }, count: count)
+}

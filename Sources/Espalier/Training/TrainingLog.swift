@@ -1,0 +1,92 @@
+import Foundation
+
+/// What happens while training; all are told on the training thread.
+public struct TrainingCallbacks {
+  /// One line of progress: step, number of steps, epoch, text.
+  public var progress: (_ line: ProgressLine) -> Void = { _ in }
+  /// Something a person should know.
+  public var note: (_ message: String) -> Void = { _ in }
+  /// The end of an epoch.
+  public var epochEnd: (_ epoch: Int) -> Void = { _ in }
+  /// Asked after each step: whether to stop with a checkpoint.
+  public var shouldStop: () -> Bool = { false }
+
+  /// Callbacks that do nothing.
+  public init() {}
+}
+
+/// Where training is.
+public struct ProgressLine: Sendable {
+  /// Steps done.
+  public var step: Int
+  /// Steps in all.
+  public var stepCount: Int
+  /// The epoch from 0.
+  public var epoch: Int
+  /// Epochs in all.
+  public var epochCount: Int
+  /// The mean loss since the last line.
+  public var loss: Double
+  /// Means since the last line by name.
+  public var metrics: [String: Double]
+  /// Images a second since the last line.
+  public var imagesPerSecond: Double
+  /// Seconds since training began.
+  public var seconds: Double
+
+  /// `epoch 3/10 step 120/400 loss 1.2345 accuracy 0.5312 812 img/s`.
+  public var text: String {
+    var parts = [
+      "epoch \(epoch + 1)/\(epochCount)", "step \(step)/\(stepCount)",
+      "loss " + String(format: "%.4f", loss),
+    ]
+    for name in metrics.keys.sorted() {
+      parts.append("\(name) " + String(format: "%.4f", metrics[name] ?? 0))
+    }
+    parts.append(String(format: "%.0f img/s", imagesPerSecond))
+    return parts.joined(separator: "  ")
+  }
+}
+
+/// Thrown when a callback asked to stop; a checkpoint was written.
+public struct TrainingInterrupted: Error, CustomStringConvertible {
+  /// Steps done.
+  public let step: Int
+  /// One line for people.
+  public var description: String { "stopped after step \(step), with a checkpoint" }
+}
+
+/// Adds up step results between log lines and reads them together.
+struct MetricWindow {
+  private var results: [StepResult] = []
+  private var images = 0
+  private var start = monotonicNow()
+
+  mutating func add(_ result: StepResult, images count: Int) {
+    results.append(result)
+    images += count
+  }
+
+  /// Means since the last call, and the last step's loss.
+  mutating func read() throws(DeviceError) -> (
+    loss: Double, last: Double, metrics: [String: Double], imagesPerSecond: Double
+  ) {
+    var loss = 0.0
+    var last = 0.0
+    var metrics: [String: Double] = [:]
+    for result in results {
+      last = try result.loss.item()
+      loss += last
+      for (name, value) in result.metrics { metrics[name, default: 0] += try value.item() }
+    }
+    let count = Double(max(results.count, 1))
+    let now = monotonicNow()
+    let rate = Double(images) / max(now - start, 1e-9)
+    results = []
+    images = 0
+    start = now
+    return (loss / count, last, metrics.mapValues { $0 / count }, rate)
+  }
+}
+
+func monotonicNow() -> Double { ProcessInfo.processInfo.systemUptime }
