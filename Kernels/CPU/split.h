@@ -15,51 +15,62 @@ typedef esp_work (*esp_measure)(const void *row);
 // Computes units `from` … `to` − 1 of a row.
 typedef void (*esp_body)(void *const *base, const void *row, int64_t from, int64_t to);
 
+#define ESP_SPLIT_TASKS 128
 typedef struct {
   void *const *base;
   const char *rows;
   size_t size;
-  int32_t count, parts, group;
   esp_measure measure;
   esp_body body;
+  struct { int32_t row; int64_t unit; } start[ESP_SPLIT_TASKS + 1];  // a task goes from its start to the next one's
 } esp_split_context;
 
 static void esp_split_task(void *context, int32_t index) {
   const esp_split_context *s = context;
-  int32_t first = index / s->parts * s->group, part = index % s->parts;
-  for (int32_t row = first; row < first + s->group && row < s->count; row++) {
+  int32_t first = s->start[index].row, last = s->start[index + 1].row;
+  for (int32_t row = first; row <= last; row++) {
+    int64_t from = row == first ? s->start[index].unit : 0, to = s->start[index + 1].unit;
+    if (row == last && to == 0) break;
     const void *r = s->rows + (size_t)row * s->size;
-    int64_t units = s->measure(r).units;
-    int64_t from = units * part / s->parts, to = units * (part + 1) / s->parts;
+    if (row < last) to = s->measure(r).units;
     if (from < to) s->body(s->base, r, from, to);
   }
 }
 
+// Cuts all units of all rows, laid end to end, into tasks of equal cost.
 static inline void esp_split(void *const *base, const void *rows, size_t size, int32_t count, esp_measure measure,
                              esp_body body) {
   const double fork = 20e3, grain = 10e3;  // ns: what is worth a fork at all, and the least a task should take
-  double total = 0, largest = 0;
+  double total = 0;
   for (int32_t row = 0; row < count; row++) {
     esp_work work = measure((const char *)rows + (size_t)row * size);
+    total += (double)work.units * work.nanoseconds;
+  }
+  esp_split_context s = {.base = base, .rows = rows, .size = size, .measure = measure, .body = body};
+  int32_t tasks = 1, threads = total < fork ? 1 : esp_threads();
+  if (threads > 1) {
+    double wanted = total / grain, most = 8.0 * threads;  // a few tasks a thread even out what the estimate misses
+    if (wanted > most) wanted = most;
+    tasks = wanted > ESP_SPLIT_TASKS ? ESP_SPLIT_TASKS : (int32_t)wanted;
+  }
+  s.start[0].row = 0;
+  s.start[0].unit = 0;
+  int32_t cut = 1;
+  double before = 0, share = total / tasks;
+  for (int32_t row = 0; row < count && cut < tasks; row++) {
+    esp_work work = measure((const char *)rows + (size_t)row * size);
     double cost = (double)work.units * work.nanoseconds;
-    total += cost;
-    if (cost > largest) largest = cost;
+    for (; cut < tasks && share * cut < before + cost; cut++) {
+      s.start[cut].row = row;
+      s.start[cut].unit = (int64_t)((share * cut - before) / work.nanoseconds);
+    }
+    before += cost;
   }
-  esp_split_context s = {base, rows, size, count, 1, 1, measure, body};
-  if (total < fork) {
-    s.group = count;
-    esp_parallel(count > 0, esp_split_task, &s);  // not a plain call: a region flushes denormals
-    return;
+  for (; cut <= tasks; cut++) {
+    s.start[cut].row = count;
+    s.start[cut].unit = 0;
   }
-  double task = total / (8.0 * esp_threads());  // a few tasks a thread even out unequal rows
-  if (task < grain) task = grain;
-  if (largest > task) {
-    s.parts = (int32_t)(largest / task) + 1;
-  } else {
-    s.group = (int32_t)(task / (total / count));
-    if (s.group < 1) s.group = 1;
-  }
-  esp_parallel((count + s.group - 1) / s.group * s.parts, esp_split_task, &s);
+  esp_parallel(count > 0 ? tasks : 0, esp_split_task, &s);  // even one task: a region flushes denormals
 }
 
 // ---- pixels x channels as runs of contiguous elements ----
