@@ -18,9 +18,9 @@ ESP_DISPATCH(esp_conv2d_backward_input_f32)
 #include "depthwise_conv2d.h"
 #include "pointwise_conv2d.h"
 
-// A part of each of `images` images of one plane, dense or grouped. Forward uses the weight where it lies unless its rows are far
-// apart; backward it is transposed. With a panel a part is some blocks of channels, so that no panel is packed twice;
-// else, and if there are too few blocks, some rows.
+// A part of each of `images` images of one plane, dense or grouped. Forward uses the weight where it lies unless its
+// rows are far apart; backward it is transposed. With a panel a part is some blocks of channels, so that no panel is
+// packed twice; else, and if there are too few blocks, some rows.
 static void ESP_NAME(dense_part)(const conv_shape *g, const conv_plane *plane, int images, const float *x,
                                  const float *w, float *y, bool backward, int parts, int part) {
   const int cg = g->c / g->groups, kg = g->k / g->groups;

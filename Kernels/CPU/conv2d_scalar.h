@@ -1,6 +1,7 @@
 // Convolution in plain loops, the three directions, of one image: what the fast kernels are measured against, and all
-// there is in double; the float version takes kernels too large for a weight panel. Included with REAL defined as the element type and SCALAR(name) as its name with a suffix.
-// Layouts as in rows.h; any stride, padding, dilation and groups.
+// there is in double; the float version takes kernels too large for a weight panel. Included with REAL defined as the
+// element type and SCALAR(name) as its name with a suffix. Layouts as in rows.h; any stride, padding, dilation and
+// groups.
 
 // y[oh, ow, k] = Σ_{r, s, c} x[oh·stride − pad + r·dilation, …, c]·w[r, s, c, k], in this order.
 __attribute__((unused)) static void SCALAR(conv2d_image)(const conv_shape *g, const REAL *x, int64_t x_stride,

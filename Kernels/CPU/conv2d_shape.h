@@ -24,7 +24,7 @@ static inline conv_shape conv_weight_shape_of(const esp_conv2d_weight_row *row) 
   return shape;
 }
 _Static_assert(sizeof(esp_conv2d_row) == 3 * sizeof(esp_operand) + sizeof(conv_shape), "the fields of conv_shape");
-_Static_assert(sizeof(esp_conv2d_weight_row) == 4 * sizeof(esp_operand) + sizeof(conv_shape), "the fields of conv_shape");
+_Static_assert(sizeof(esp_conv2d_weight_row) == 4 * sizeof(esp_operand) + sizeof(conv_shape), "here too");
 
 static inline int64_t conv_weight_size(const conv_shape *g) {
   return (int64_t)g->r * g->s * (g->c / g->groups) * g->k;

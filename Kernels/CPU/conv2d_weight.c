@@ -1,9 +1,9 @@
 // The gradient of a 2-D convolution to its weight: any stride, padding, dilation and groups.
 //
 // The batch makes min(n, 8) groups of consecutive images; each has a partial gradient in the workspace, to which its
-// images are added in order (an image sums from zero), and the partials are added in order. So the result depends on the
-// batch, not on threads. A task is some of the kernel of one partial: a register of channels if depthwise; a group of
-// channels and a kernel row otherwise.
+// images are added in order (an image sums from zero), and the partials are added in order. So the result depends on
+// the batch, not on threads. A task is some of the kernel of one partial: a register of channels if depthwise; a group
+// of channels and a kernel row otherwise.
 #ifndef ESP_ISA
 #include "conv2d_tasks.h"
 
@@ -42,7 +42,9 @@ static void ESP_NAME(weight_part)(const conv_shape *g, const conv_plane *plane, 
   for (int n = begin; n < end; n++) {
     const float *in = x + n * x_image + group * cg, *out = dy + n * dy_image + group * kg;
     if (conv_is_pointwise(g)) {
-      const pointwise p = {.x = in, .w = out, .y = dw, .x_stride = plane->x_stride, .w_row = g->k, .c = g->c, .k = g->k};
+      const pointwise p = {
+        .x = in, .w = out, .y = dw, .x_stride = plane->x_stride, .w_row = g->k, .c = g->c, .k = g->k,
+      };
       pointwise_weight_image(&p, plane->y_stride, g->h * g->w, PRODUCT_COLUMNS);
     } else {
       dense_weight_image(plane, in, out, dw, cg, kg, g->k, r);

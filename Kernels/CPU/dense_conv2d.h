@@ -35,7 +35,8 @@ static void dense_image(const conv_plane *plane, const product *weights, int reg
   g.xa = rows->step * plane->x_row;
   g.xb = columns->step * plane->x_stride;
   g.xc = 1;
-  // Channels of neighbouring taps that follow one another, in x and in w, are one longer sum: it matters for few channels.
+  // Channels of neighbouring taps that follow one another, in x and in w, are one longer sum: it matters for few
+  // channels.
   const bool joined = g.xb == g.nc && g.wb == g.nc * g.wc;
   int inner_begin, inner_end, middle_begin, middle_end;
   conv_axis_interior(columns, &inner_begin, &inner_end);

@@ -1,13 +1,11 @@
-// Depthwise convolution of one image, forward, backward to the input and to the weight: one register of channels at a
-// time, channels last.
+// Depthwise convolution of one image, forward and backward to the input: one register of channels at a time.
 //
 // Forward: a segment of 16, 8 or 4 output columns lives in registers with the weights of one kernel row; each input
-// column is read once a kernel row and added into every output that it meets. Kernel width, dilation, stride and segment
-// are constants, so which outputs those are is known when compiling; only the (kernel − 1)·dilation columns at either
-// end may lie outside the image and are tested. Kernel rows outside the image are skipped. Backward to the input is the
-// same convolution with reversed taps (stride 1), or one of stride 1 and fewer taps for each phase of the stride.
-// Backward to the weight: a segment of dy in registers, one accumulator a tap over the whole image.
-// Other kernels, and images narrower than four columns, take a plain loop over pixels.
+// column is read once a kernel row and added into every output that it meets. Kernel width, dilation, stride and
+// segment are constants, so which outputs those are is known when compiling; only the (kernel − 1)·dilation columns at
+// either end may lie outside the image and are tested. Kernel rows outside the image are skipped. Backward to the input
+// is the same convolution with reversed taps (stride 1), or one of stride 1 and fewer taps for each phase of the
+// stride. Other kernels, and images narrower than four columns, take a plain loop over pixels.
 #include "conv2d_shape.h"
 #include "vreg.h"
 #ifndef ESP_DEPTHWISE_COMMON
@@ -35,7 +33,6 @@ typedef struct {
   int32_t row_begin, row_end, last;  // last: channels, 1 … ESP_VECTOR
   int32_t accumulate;                // y += instead of y =
 } depthwise_block;
-typedef void (*depthwise_kernel)(const depthwise_block *);
 #endif
 
 #if (ESP_VECTOR == 16 && !defined(ESP_DEPTHWISE_16)) || (ESP_VECTOR == 8 && !defined(ESP_DEPTHWISE_8)) || \
@@ -53,8 +50,8 @@ typedef void (*depthwise_kernel)(const depthwise_block *);
 #undef DEPTHWISE_PARTS
 #define DEPTHWISE_PARTS (ESP_VECTOR > 4)
 
-// T output columns from j on, in row i. K taps a row, D apart; S: stride of the output; all constants, and so are `part`
-// (fewer channels than a register), `relu` (of x as it is read) and `masked`.
+// T output columns from j on, in row i. K taps a row, D apart; S: stride of the output; all constants, and so are
+// `part` (fewer channels than a register), `relu` (of x as it is read) and `masked`.
 ESP_INLINE void depthwise_segment(const depthwise_block *b, const int K, const int D, const int S, const int T,
                                   const bool part, const bool relu, const bool masked, int i, int j, int a_begin,
                                   int a_end) {
@@ -155,7 +152,8 @@ ESP_INLINE void depthwise_rows(const depthwise_block *b, const int K, const int 
   if (whole < columns) depthwise_pixels(b, part, relu, masked, whole);
 }
 
-// Kernel width, dilation and stride of the variants that are compiled; 1, 2 and 3 taps also arise as phases of a stride.
+// Kernel width, dilation and stride of the variants that are compiled; 1, 2 and 3 taps also arise as phases of a
+// stride.
 #define DEPTHWISE_VARIANTS(X)                                      \
   X(1, 1, 1) X(2, 1, 1) X(3, 1, 1) X(5, 1, 1) X(7, 1, 1)           \
   X(3, 2, 1) X(5, 2, 1) X(3, 1, 2) X(5, 1, 2) X(3, 2, 2) X(5, 2, 2)
@@ -199,8 +197,8 @@ ESP_INLINE void depthwise_run(const depthwise_block *b, const enum depthwise_kin
   if (part) depthwise_pixels(b, true, relu, masked, 0); else depthwise_pixels(b, false, relu, masked, 0);
 }
 
-// All `channels` of one image, given x, w [r, s, channels], y, the rows of y and whether to accumulate in `all`, and mask
-// if kind, a constant, is MASKED; kernel_columns is s.
+// All `channels` of one image, given x, w [r, s, channels], y, the rows of y and whether to accumulate in `all`, and
+// mask if kind, a constant, is MASKED; kernel_columns is s.
 ESP_INLINE void depthwise_image(const conv_plane *plane, int channels, int kernel_columns, const depthwise_block *all,
                                 const enum depthwise_kind kind) {
   depthwise_block b = *all;

@@ -18,7 +18,6 @@ typedef struct {
   int64_t tap;
   int32_t last;
 } depthwise_weight_block;
-typedef void (*depthwise_weight_kernel)(const depthwise_weight_block *);
 #endif
 
 #if (ESP_VECTOR == 16 && !defined(ESP_DEPTHWISE_WEIGHT_16)) || \
@@ -53,7 +52,8 @@ ESP_INLINE void depthwise_weight_sweep(const depthwise_weight_block *b, const in
       vreg dy[T];
       ESP_UNROLL for (int t = 0; t < T; t++) {  // columns beyond the end count as zero
         dy[t] = (vreg){0};
-        if (t < left) dy[t] = part ? rload_part(from + t * b->plane->y_stride, last) : rload(from + t * b->plane->y_stride);
+        const float *source = from + t * b->plane->y_stride;
+        if (t < left) dy[t] = part ? rload_part(source, last) : rload(source);
       }
       const int column = j * S + columns->shift, low = -column, high = columns->in - column;
       ESP_UNROLL for (int a = 0; a < R; a++) {
@@ -86,7 +86,8 @@ ESP_INLINE void depthwise_weight_body(const depthwise_weight_block *b, const int
 #if ESP_MANY_REGISTERS
   depthwise_weight_sweep(b, 3, K, D, S, part, relu, 0);
   if (K == 5) depthwise_weight_sweep(b, 2, K, D, S, part, relu, 3);
-  if (K == 7) depthwise_weight_sweep(b, 3, K, D, S, part, relu, 3), depthwise_weight_sweep(b, 1, K, D, S, part, relu, 6);
+  if (K == 7) depthwise_weight_sweep(b, 3, K, D, S, part, relu, 3);
+  if (K == 7) depthwise_weight_sweep(b, 1, K, D, S, part, relu, 6);
 #else
   for (int a = 0; a < K; a++) depthwise_weight_sweep(b, 1, K, D, S, part, relu, a);
 #endif

@@ -3,7 +3,8 @@
 // A task is a block of rows and up to four registers of columns of one matrix. It goes through k in chunks: packs that
 // part of b into a panel (transposing it if asked), and runs the register-blocked product of all its rows with it; a
 // transposed a is packed too, a few rows at a time. Chunks are added in order, so neither the blocks nor the number of
-// threads show in the result. A small b that lies well is used in place. One or two rows take plain products of vectors.
+// threads show in the result. A small b that lies well is used in place. One or two rows take plain products of
+// vectors.
 #ifndef ESP_ISA
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,9 +1,9 @@
 // The thread pool, the choice of an instruction set, and a pointer a thread.
 //
-// One region runs at a time: its caller publishes a ticket (generation, indices left), takes indices itself, and returns
-// when every index is done. Workers take indices too, but nobody waits for a worker that has taken none, so a region
-// costs nothing extra while workers sleep. A ticket with nothing left cannot be taken from; a take succeeds only if the
-// ticket has not changed since its region's fields were read. Hence no worker ever mixes two regions.
+// One region runs at a time: its caller publishes a ticket (generation, indices left), takes indices itself, and
+// returns when every index is done. Workers take indices too, but nobody waits for a worker that has taken none, so a
+// region costs nothing extra while workers sleep. A ticket with nothing left cannot be taken from; a take succeeds only
+// if the ticket has not changed since its region's fields were read. Hence no worker ever mixes two regions.
 //
 // A nested call, and a call made while another OS thread owns the pool, runs inline. Denormals are flushed in workers
 // and, during a region, in the caller: results do not depend on who runs an index.
@@ -117,7 +117,7 @@ void esp_set_threads(int32_t threads) {
 }
 
 int32_t esp_threads(void) {
-  if (atomic_load(&pool.threads) == 0 && !inside_region) {
+  if (atomic_load(&pool.threads) == 0) {  // then no region holds the lock
     pthread_mutex_lock(&pool.owner);
     const char *wish = getenv("ESPALIER_THREADS");
     if (atomic_load(&pool.threads) == 0) choose_threads(wish ? atoi(wish) : 0);

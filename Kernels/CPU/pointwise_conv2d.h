@@ -46,9 +46,10 @@ ESP_INLINE void pointwise_image(const pointwise *p, int pixels, const enum produ
   }
 }
 
-// dw[c, k] += Σ_p x[p, c]·dy[p, k]: here w is dy, with y_stride unused, and y is dw with rows w_row apart; kind is COLUMNS
-// or COLUMNS_RELU.
-ESP_INLINE void pointwise_weight_image(const pointwise *p, int64_t dy_stride, int pixels, const enum product_kind kind) {
+// dw[c, k] += Σ_p x[p, c]·dy[p, k]: here w is dy, with y_stride unused, and y is dw with rows w_row apart; kind is
+// COLUMNS or COLUMNS_RELU.
+ESP_INLINE void pointwise_weight_image(const pointwise *p, int64_t dy_stride, int pixels,
+                                       const enum product_kind kind) {
   product g = {
     .x = p->x, .xp = 1, .xc = p->x_stride, .wc = dy_stride, .yp = p->w_row,
     .na = 1, .nb = 1, .nc = pixels, .accumulate = 1,
