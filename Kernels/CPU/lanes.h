@@ -28,6 +28,7 @@
 #define lanes_exp ESP_NAME(lanes_exp)
 #define lanes_log ESP_NAME(lanes_log)
 #define lanes_turn ESP_NAME(lanes_turn)
+#define lanes_erf ESP_NAME(lanes_erf)
 #define lanes_tanh ESP_NAME(lanes_tanh)
 #define lanes_sigmoid ESP_NAME(lanes_sigmoid)
 #define lanes_max ESP_NAME(lanes_max)
@@ -43,7 +44,6 @@
 #undef lane_bytes
 #undef LANES
 #undef R
-#undef LANES_MAP
 #undef ESP_LANES_INLINE
 
 #ifdef ESP_DOUBLE
@@ -85,11 +85,11 @@ ESP_LANES_INLINE lanes lanes_abs(lanes x) { return fabs(x); }
 ESP_LANES_INLINE lanes lanes_exp(lanes x) { return exp(x); }
 ESP_LANES_INLINE lanes lanes_log(lanes x) { return log(x); }
 ESP_LANES_INLINE lanes lanes_tanh(lanes x) { return tanh(x); }
+ESP_LANES_INLINE lanes lanes_erf(lanes x) { return erf(x); }
 ESP_LANES_INLINE void lanes_turn(lanes x, lanes *cosine, lanes *sine) {
   *cosine = cos(6.283185307179586 * x);
   *sine = sin(6.283185307179586 * x);
 }
-#define LANES_MAP(function, x) function(x)
 
 #else
 
@@ -215,6 +215,37 @@ ESP_INLINE lanes lanes_log(lanes x) {
   result = vselect(x < 1.17549435e-38f, vsplat(-INFINITY), result);
   return vselect((x < 0.0f) | (x != x), vsplat(NAN), result);
 }
+// x·P(x²) up to 1; above, 1 − erfc with erfc x = exp(−x²)·P(1 / x²) / x, where errors of erfc count for little.
+ESP_INLINE lanes lanes_erf(lanes x) {
+  vec z = x * x, a = lanes_abs(x);
+  vec small = vsplat(7.853861353153693e-5f);
+  small = vfma(small, z, vsplat(-8.010193625184903e-4f));
+  small = vfma(small, z, vsplat(5.188327685732524e-3f));
+  small = vfma(small, z, vsplat(-2.685381193529856e-2f));
+  small = vfma(small, z, vsplat(1.128358514861418e-1f));
+  small = vfma(small, z, vsplat(-3.761262582423300e-1f));
+  small = x * vfma(small, z, vsplat(1.128379165726710f));
+  vec q = 1.0f / a, y = q * q;
+  vec middle = vsplat(2.326819970068386e-2f), far = vsplat(-1.047766399936249e+1f);
+  middle = vfma(middle, y, vsplat(-1.387039388740657e-1f));
+  middle = vfma(middle, y, vsplat(3.687424674597105e-1f));
+  middle = vfma(middle, y, vsplat(-5.824733027278666e-1f));
+  middle = vfma(middle, y, vsplat(6.210004621745983e-1f));
+  middle = vfma(middle, y, vsplat(-4.944515323274145e-1f));
+  middle = vfma(middle, y, vsplat(3.404879937665872e-1f));
+  middle = vfma(middle, y, vsplat(-2.741127028184656e-1f));
+  middle = vfma(middle, y, vsplat(5.638259427386472e-1f));
+  far = vfma(far, y, vsplat(1.297719955372516e+1f));
+  far = vfma(far, y, vsplat(-7.495518717768503f));
+  far = vfma(far, y, vsplat(2.921019019210786f));
+  far = vfma(far, y, vsplat(-1.015265279202700f));
+  far = vfma(far, y, vsplat(4.218463358204948e-1f));
+  far = vfma(far, y, vsplat(-2.820767439740514e-1f));
+  far = vfma(far, y, vsplat(5.641895067754075e-1f));
+  vec large = 1.0f - lanes_exp(-z) * q * vselect(a < 2.0f, middle, far);
+  large = (vec)((veci)large | ((veci)x & (int32_t)0x80000000));
+  return vselect(a < 1.0f, small, large);
+}
 // cos 2πx and sin 2πx, |x| ≤ 1: the nearest quarter turn is taken off exactly, so zeros and signs are right.
 ESP_INLINE void lanes_turn(lanes x, lanes *cosine, lanes *sine) {
   const float rounder = 12582912.0f;
@@ -246,12 +277,6 @@ ESP_INLINE lanes lanes_tanh(lanes x) {
   large = (vec)((veci)large | ((veci)x & (int32_t)0x80000000));
   return vselect(a < 0.625f, p, large);
 }
-#define LANES_MAP(function, x)                                     \
-  ({                                                               \
-    union { vec whole; float lane[16]; } lanes_ = {x};             \
-    for (int i_ = 0; i_ < 16; i_++) lanes_.lane[i_] = function##f(lanes_.lane[i_]); \
-    lanes_.whole;                                                  \
-  })
 
 #endif
 
