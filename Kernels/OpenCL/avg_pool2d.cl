@@ -8,6 +8,15 @@ inline float esp_window_share(int iy0, int ix0, int r, int s, int h, int w, int 
   return rows > 0 && columns > 0 ? 1.0f / (float)(rows * columns) : 0.0f;
 }
 
+// The sum of a column of `height` pixels from row pointer `top`; 0 outside the image.
+inline float16 esp_column(const __global float *top, int ix, int w, int height, int xs, int n) {
+  float16 sum = 0.0f;
+  if (ix < 0 || ix >= w) return sum;
+  const __global float *p = top + ix * xs;
+  for (int i = 0; i < height; i++, p += w * xs) sum += esp_load_float(p, n);
+  return sum;
+}
+
 // items: n · oh · ((c + 15) / 16)
 __kernel void esp_avg_pool2d(__global const float *restrict x, __global float *restrict y,
                              __global const esp_avg_pool2d_row *restrict rows) {
@@ -22,16 +31,25 @@ __kernel void esp_avg_pool2d(__global const float *restrict x, __global float *r
     const int c0 = block * 16, n = min(16, c - c0);
     const int iy0 = oy * sh - ph, ky0 = max(0, -iy0), ky1 = min(r, h - iy0);
     const __global float *image_x = x + (long)image * h * w * xs + c0;
-    for (int ox = 0; ox < ow; ox++) {
-      const int ix0 = ox * sw - pw, kx0 = max(0, -ix0), kx1 = min(s, w - ix0);
-      float16 sum = 0.0f;
-      for (int ky = ky0; ky < ky1; ky++) {
-        for (int kx = kx0; kx < kx1; kx++) {
-          sum += esp_load_float(image_x + ((iy0 + ky) * w + ix0 + kx) * xs, n);
-        }
+    __global float *out = y + (long)line * ow * ys + c0;
+    const __global float *top = image_x + (iy0 + ky0) * w * xs;
+    const int height = ky1 - ky0;
+    if (s == 3 && sw == 1) {  // neighbouring windows share two columns
+      float16 left = esp_column(top, -pw, w, height, xs, n), middle = esp_column(top, 1 - pw, w, height, xs, n);
+      for (int ox = 0; ox < ow; ox++) {
+        const float16 right = esp_column(top, ox - pw + 2, w, height, xs, n);
+        const float share = esp_window_share(iy0, ox - pw, r, s, h, w, ph, pw, include);
+        esp_store_float((left + middle + right) * share, out + ox * ys, n);
+        left = middle;
+        middle = right;
       }
-      sum *= esp_window_share(iy0, ix0, r, s, h, w, ph, pw, include);
-      esp_store_float(sum, y + ((long)line * ow + ox) * ys + c0, n);
+      continue;
+    }
+    for (int ox = 0; ox < ow; ox++) {
+      const int ix0 = ox * sw - pw;
+      float16 sum = 0.0f;
+      for (int kx = 0; kx < s; kx++) sum += esp_column(top, ix0 + kx, w, height, xs, n);
+      esp_store_float(sum * esp_window_share(iy0, ix0, r, s, h, w, ph, pw, include), out + ox * ys, n);
     }
   }
 }

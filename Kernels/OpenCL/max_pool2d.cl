@@ -1,7 +1,15 @@
 // Maximum pooling, channels-last, and its gradient through the stored window index (byte: row·s + column).
 //
-// Item: one image row x 16 channels. The first maximum in row-major order of the window wins, NaN wins over all, padding
-// never wins. The gradient is gathered, so there are no atomics and one order.
+// Item: one image row x 16 channels. The first maximum in row-major order of the window wins, padding never wins; a NaN
+// wins over all, the last one of several, as in PyTorch. The gradient is gathered, so there are no atomics and one order.
+
+#define ESP_MAX_TAP(value, number)                                                                 \
+  {                                                                                                \
+    const float16 v = value;                                                                       \
+    const int16 wins = (v > best) | (v != v);                                                      \
+    best = wins ? v : best;                                                                        \
+    at = wins ? (int16)(number) : at;                                                              \
+  }
 
 // items: n · oh · ((c + 15) / 16)
 __kernel void esp_max_pool2d(__global const float *restrict x, __global float *restrict y,
@@ -18,16 +26,17 @@ __kernel void esp_max_pool2d(__global const float *restrict x, __global float *r
     const int c0 = block * 16, n = min(16, c - c0);
     const int iy0 = oy * sh - ph, ky0 = max(0, -iy0), ky1 = min(r, h - iy0);
     const __global float *image_x = x + (long)image * h * w * xs + c0;
+    const bool whole = n == 16 && r == 3 && s == 3 && ky1 - ky0 == 3;
     for (int ox = 0; ox < ow; ox++) {
       const int ix0 = ox * sw - pw, kx0 = max(0, -ix0), kx1 = min(s, w - ix0);
+      const __global float *p = image_x + ((iy0 + ky0) * w + ix0) * xs;
       float16 best = -INFINITY;
       int16 at = ky0 * s + kx0;
-      for (int ky = ky0; ky < ky1; ky++) {
-        for (int kx = kx0; kx < kx1; kx++) {
-          const float16 v = esp_load_float(image_x + ((iy0 + ky) * w + ix0 + kx) * xs, n);
-          const int16 wins = ~(v <= best) & (best == best);
-          best = wins ? v : best;
-          at = wins ? (int16)(ky * s + kx) : at;
+      if (whole && ix0 >= 0 && ix0 + 3 <= w) {
+        ESP_UNROLL for (int tap = 0; tap < 9; tap++) ESP_MAX_TAP(vload16(0, p + (tap / 3 * w + tap % 3) * xs), tap)
+      } else {
+        for (int ky = ky0; ky < ky1; ky++, p += w * xs) {
+          for (int kx = kx0; kx < kx1; kx++) ESP_MAX_TAP(esp_load_float(p + kx * xs, n), ky * s + kx)
         }
       }
       const long o = (long)line * ow + ox;

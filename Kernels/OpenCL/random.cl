@@ -5,14 +5,22 @@
 // r·cos, r·sin with r = √(−2·log v₀) and the angle 2π·v₁, v = ((u >> 8) + 1)·2⁻²⁴. Gumbel: −log(−log v) with
 // v = max(u >> 8, 1)·2⁻²⁴. Keep: 1 / (1 − p) where uniform ≥ p, else 0.
 
+// The high halves of a·b, as products of even and odd lanes: PoCL's mul_hi goes lane by lane.
+inline uint16 esp_multiply_high(uint16 a, uint b) {
+  const ulong8 pairs = as_ulong8(a), factor = (ulong8)(ulong)b;
+  const ulong8 even = (pairs & 0xffffffffUL) * factor, odd = (pairs >> 32) * factor;
+  return as_uint16((even >> 32) | (odd & 0xffffffff00000000UL));
+}
 inline void esp_philox(uint16 c[4], uint k0, uint k1) {
-  for (int round = 0; round < 10; round++, k0 += 0x9e3779b9u, k1 += 0xbb67ae85u) {
-    const uint16 low0 = c[0] * 0xd2511f53u, high0 = mul_hi(c[0], (uint16)0xd2511f53u);
-    const uint16 low1 = c[2] * 0xcd9e8d57u, high1 = mul_hi(c[2], (uint16)0xcd9e8d57u);
+  ESP_UNROLL for (int round = 0; round < 10; round++) {
+    const uint16 low0 = c[0] * 0xd2511f53u, high0 = esp_multiply_high(c[0], 0xd2511f53u);
+    const uint16 low1 = c[2] * 0xcd9e8d57u, high1 = esp_multiply_high(c[2], 0xcd9e8d57u);
     c[0] = high1 ^ c[1] ^ k0;
     c[1] = low1;
     c[2] = high0 ^ c[3] ^ k1;
     c[3] = low0;
+    k0 += 0x9e3779b9u;
+    k1 += 0xbb67ae85u;
   }
 }
 inline float16 esp_uniform16(uint16 u) { return convert_float16(u >> 8) * 0x1.0p-24f; }
