@@ -93,15 +93,15 @@ typedef struct {
 // y = Σ_k weight[k]·x_k over k < count, in order; weights absent: all 1. Absent x_k are skipped. Reads weight index[k].
 typedef struct {
   esp_operand operand[ESP_COMBINE_MAX + 2];  // x_0 … x_15, weights, y (unused x: flags absent)
+  esp_i32 index[ESP_COMBINE_MAX];            // data, patched like scalars: which weight is no part of a plan
   esp_i32 count, pixels, channels;
-  esp_i32 index[ESP_COMBINE_MAX];
 } esp_combine_row;
 // dweight[index[k]] = Σ dy·x_k: one partial an image (pixels / images pixels each), added in order, in double.
 // Absent x_k give 0.
 typedef struct {
   esp_operand operand[ESP_COMBINE_MAX + 3];  // x_0 … x_15, dy, dweights, workspace (double: count · images)
+  esp_i32 index[ESP_COMBINE_MAX];            // data, as above
   esp_i32 count, images, pixels, channels;
-  esp_i32 index[ESP_COMBINE_MAX];
 } esp_combine_backward_row;
 
 // ---- reductions ----

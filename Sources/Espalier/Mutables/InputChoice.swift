@@ -91,7 +91,7 @@ public final class InputChoice: Module, Mutable {
     let decision = decision(for: inputs)
     let mask = ChoiceMask(inputs.indices.map { decision.active.contains($0) })
     guard !decision.active.isEmpty else {
-      if decision.kind == .sampled { ChoiceMarks.begin(key: label) }
+      if decision.kind == .sampled { ChoiceMarks.begin(key: label, inputs: inputs) }
       return (nil, mask)
     }
     return (reduce(inputs, decision), mask)
@@ -109,7 +109,7 @@ public final class InputChoice: Module, Mutable {
   /// How tensors are put together when all are taken: what the shape check and decisions share.
   func reduce(_ inputs: [Tensor], _ decision: Decision) -> Tensor {
     let isSampled = decision.kind == .sampled
-    if isSampled { ChoiceMarks.begin(key: label) }
+    if isSampled { ChoiceMarks.begin(key: label, inputs: inputs) }
     let active = decision.active
     var output: Tensor
     switch reduction {

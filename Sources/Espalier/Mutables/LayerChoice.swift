@@ -178,7 +178,7 @@ public final class LayerChoice: Module, Layer, Mutable {
     func isZero(_ index: Int) -> Bool { candidates[index].layer is any ZeroLayer }
     let isSampled = decision.kind == .sampled
     let key = box.key ?? "choice"
-    if isSampled { ChoiceMarks.begin(key: key) }
+    if isSampled { ChoiceMarks.begin(key: key, inputs: [x]) }
     var output: Tensor
     if decision.active.count == 1 && decision.weights == nil && decision.mixture is WeightedSum {
       output = candidates[decision.active[0]].layer(x)

@@ -70,6 +70,10 @@ public func withGradient(
   inner.producers.append(-1)
   inner.captured = []
   inner.device = value.device
+  inner.updatesVariables = false
+  inner.randomSeed = outer.randomSeed
+  inner.randomStep = outer.randomStep
+  inner.randomCount = outer.randomCount
   let outputs = inner.whileCurrent { pullback(Tensor(upstream)) }
   precondition(outputs.count == sources.count, "custom gradient: one gradient for each source")
   var captured: [Tensor] = []

@@ -3,22 +3,33 @@
 /// A variable's gradient lies in one place: the next backward pass over the same variable overwrites
 /// it. `snapshot()` a tensor to keep it longer.
 public struct Gradients {
-  private var slices: [ObjectIdentifier: Slice] = [:]
+  private var slices: [ObjectIdentifier: (slice: Slice, version: Int)] = [:]
 
   init(_ variables: [Variable], _ slices: [Slice?]) {
     for (variable, slice) in zip(variables, slices) {
-      if let slice { self.slices[ObjectIdentifier(variable)] = slice }
+      guard let slice else { continue }
+      variable.gradientContents.write()
+      self.slices[ObjectIdentifier(variable)] = (slice, variable.gradientContents.recorded)
     }
   }
 
   /// The gradient of a variable; nil where the loss does not depend on it.
   public subscript(variable: Variable) -> Tensor? {
-    slices[ObjectIdentifier(variable)].map {
-      Tensor(Value(type: variable.type, device: variable.device, slice: $0))
+    slices[ObjectIdentifier(variable)].map { slice, version in
+      let value = Value(type: variable.type, device: variable.device, slice: slice)
+      value.contents = variable.gradientContents
+      value.version = version
+      return Tensor(value)
     }
   }
 
-  func slice(of variable: Variable) -> Slice? { slices[ObjectIdentifier(variable)] }
+  func slice(of variable: Variable) -> Slice? {
+    guard let (slice, version) = slices[ObjectIdentifier(variable)] else { return nil }
+    precondition(
+      version == variable.gradientContents.recorded,
+      "the gradient of a parameter \(variable.type.shape) was overwritten by a later backward pass")
+    return slice
+  }
 
   /// Number of variables that have a gradient.
   public var count: Int { slices.count }
@@ -33,7 +44,7 @@ public func valueAndGradient<R: TensorPack>(
   wrt variables: [Variable], _ body: () throws -> R
 ) throws -> (value: R, gradients: Gradients) {
   let sources = variables.map { $0.tensor }
-  let (pack, slices) = try differentiate(sources, body)
+  let (pack, slices) = try differentiate(sources, usesGradientStorage: true, body)
   return (pack, Gradients(variables, slices))
 }
 
@@ -48,7 +59,7 @@ public func valueAndGradient<R: TensorPack>(
   if recorder.gradientDepth > 0 || recorder.kind == .planning {
     return try nestedGradient(recorder, tensors, body)
   }
-  let (pack, slices) = try differentiate(tensors, body)
+  let (pack, slices) = try differentiate(tensors, usesGradientStorage: false, body)
   return (
     pack,
     zip(tensors, slices).map { tensor, slice in
@@ -66,7 +77,7 @@ public func gradient(of body: () throws -> Tensor, wrt tensors: [Tensor]) throws
 public func stopGradient(_ x: Tensor) -> Tensor { record(StopGradient(), x) }
 
 private func differentiate<R: TensorPack>(
-  _ sources: [Tensor], _ body: () throws -> R
+  _ sources: [Tensor], usesGradientStorage: Bool, _ body: () throws -> R
 ) throws -> (R, [Slice?]) {
   let outer = Recorder.current
   if outer.kind == .immediate {
@@ -76,7 +87,12 @@ private func differentiate<R: TensorPack>(
     recorder.randomStep = outer.randomStep
     recorder.randomCount = outer.randomCount
     defer { outer.randomCount = recorder.randomCount }
-    return try recorder.whileCurrent { try differentiate(sources, body) }
+    return try recorder.whileCurrent {
+      let result = try differentiate(sources, usesGradientStorage: usesGradientStorage, body)
+      // Updates that were recorded beside the loss.
+      try Executor.execute(recorder, demanded: [], gradient: nil)
+      return result
+    }
   }
   let recorder = outer
   precondition(
@@ -90,17 +106,23 @@ private func differentiate<R: TensorPack>(
   let pack = try body()
   guard let loss = pack.tensors.first else { preconditionFailure("the pack has no loss") }
   precondition(loss.shape.count == 1, "the loss must have one element, it has shape \(loss.shape)")
-  // A loss that depends on nothing recorded here has no gradient.
-  guard loss.value.epoch == recorder.epoch, Int(recorder.producers[Int(loss.value.number)]) >= start
-  else {
+  // A loss that nothing recorded here makes has no gradient, save towards itself.
+  let lossNumber = recorder.number(of: loss.value)
+  guard Int(recorder.producers[Int(lossNumber)]) >= start else {
     try recorder.keep(pack)
-    return (pack, sources.map { _ in nil })
+    let slices = try numbers.map { number throws(DeviceError) -> Slice? in
+      guard number == lossNumber else { return nil }
+      return try loss.onesLike().store()
+    }
+    return (pack, slices)
   }
   recorder.mark(cut: true, identity: 2)
   let demanded = pack.tensors.filter { $0.value.slice == nil }.map { recorder.number(of: $0.value) }
   let slices = try Executor.execute(
     recorder, demanded: demanded,
-    gradient: GradientRequest(start: start, loss: loss.value.number, sources: numbers))
+    gradient: GradientRequest(
+      start: start, loss: loss.value.number, sources: numbers,
+      usesGradientStorage: usesGradientStorage))
   return (pack, slices)
 }
 
@@ -117,7 +139,6 @@ private func nestedGradient<R: TensorPack>(
   let range = start..<recorder.records.count
   let needs = Differentiation.dependents(recorder, range, on: numbers)
   let found = Differentiation.append(
-    to: recorder, range, seeds: [loss.value.number: Tensor(ones: loss.shape, dtype: loss.dtype)],
-    needs: needs)
+    to: recorder, range, seeds: [recorder.number(of: loss.value): loss.onesLike()], needs: needs)
   return (pack, numbers.map { found[$0] })
 }

@@ -209,12 +209,13 @@ private func standardized(_ x: Tensor, _ epsilon: Scalar) -> Tensor {
 }
 
 /// Moves running statistics towards the batch's. Operands: running mean and variance, then the
-/// batch's; scalars: momentum and m / (m − 1).
+/// batch's; scalars: momentum and m / (m − 1). Results: the statistics after it, in the same memory.
 struct RunningUpdate: Operation {
   static let stem = "batch_norm"
 
   var effectTargets: [Int] { [0, 1] }
-  func resultTypes(_ operands: [TensorType]) -> [TensorType] { [] }
+  func resultTypes(_ operands: [TensorType]) -> [TensorType] { [operands[0], operands[1]] }
+  func isDifferentiable(at index: Int) -> Bool { false }
 
   func emit(into builder: inout LaunchBuilder) {
     var row = esp_running_update_row()
@@ -262,13 +263,13 @@ public func batchNorm(
   epsilon: Float = 1e-5
 ) -> Tensor {
   let moments = recordAll(ChannelMoments(), [x])
-  if let running {
+  if let running, Recorder.current.updatesVariables {
     let count = x.rank == 4 ? x.shape[0] * x.shape[2] * x.shape[3] : x.shape[0]
-    _ = recordAll(
+    let updated = recordAll(
       RunningUpdate(), [running.mean.tensor, running.variance.tensor] + moments,
       scalars: [Scalar(momentum), Scalar(Float(count) / Float(max(count - 1, 1)))])
-    running.mean.touch()
-    running.variance.touch()
+    running.mean.adopt(updated[0])
+    running.variance.adopt(updated[1])
   }
   return normalize(
     x, mean: moments[0], variance: moments[1], gamma: gamma, beta: beta, epsilon: epsilon,

@@ -3,12 +3,12 @@ import CKernels
 /// The sum of many tensors in one pass, each times a weight of its own if there are weights: a
 /// mixture of candidates, a node of a cell, or gradients that meet.
 ///
-/// Operands: the tensors, then, with weights, one vector; tensor k takes its element `indices[k]`.
+/// Operands: the tensors, then, with weights, one vector. Scalars: for each tensor the bits of the
+/// number of its element in that vector; which candidate is weighted is data, not structure.
 struct Combine: Operation {
   static let stem = "combine"
   let count: Int
-  /// Elements of the weight vector, one a tensor; empty without weights.
-  let indices: [Int32]
+  let isWeighted: Bool
 
   func resultTypes(_ operands: [TensorType]) -> [TensorType] {
     precondition(
@@ -18,17 +18,14 @@ struct Combine: Operation {
         operands[k].shape == operands[0].shape && operands[k].dtype == operands[0].dtype,
         "combine: tensor \(k) is \(operands[k]), tensor 0 is \(operands[0])")
     }
-    if !indices.isEmpty {
-      let weights = operands[count].shape
+    if isWeighted {
       precondition(
-        weights.rank == 1 && indices.allSatisfy { Int($0) < weights[0] },
-        "combine: weights \(weights) for \(count) tensors")
+        operands[count].shape.rank == 1 && operands[count].dtype == operands[0].dtype,
+        "combine: weights \(operands[count]) for \(count) tensors \(operands[0])")
     }
     return [operands[0]]
   }
-  func requiredLayout(at index: Int) -> LayoutRequirement {
-    index < count && indices.isEmpty ? .same : .standard
-  }
+  func requiredLayout(at index: Int) -> LayoutRequirement { isWeighted ? .standard : .same }
 
   func emit(into builder: inout LaunchBuilder) {
     let type = builder.resultTypes[0]
@@ -36,11 +33,10 @@ struct Combine: Operation {
     row.count = Int32(count)
     row.channels = Int32(max(type.runLength, 1))
     row.pixels = Int32(type.shape.count / max(type.runLength, 1))
-    row.index = tuple(indices)
     builder.emit(
       .combine, type.dtype,
-      operands(&builder) + [indices.isEmpty ? .absent : builder.operand(count), builder.result()],
-      row: row, openCL: OpenCLCall(kernel: "combine", items: elementwiseItems(type.shape.count)))
+      operands(&builder) + [isWeighted ? builder.operand(count) : .absent, builder.result()],
+      scalars: padded(builder.scalars), row: row, openCL: OpenCLCall(kernel: "combine", items: elementwiseItems(type.shape.count)))
   }
 
   private func operands(_ builder: inout LaunchBuilder) -> [Operand] {
@@ -51,16 +47,17 @@ struct Combine: Operation {
     var gradients: [Tensor?] = context.operands.map { _ in nil }
     for k in 0..<count where context.isWanted[k] {
       gradients[k] =
-        indices.isEmpty
-        ? context.dy
-        : recordAll(
-          Combine(count: 1, indices: [indices[k]]), [context.dy, context.operands[count]])[0]
+        isWeighted
+        ? recordAll(
+          Combine(count: 1, isWeighted: true), [context.dy, context.operands[count]],
+          scalars: [context.scalars[k]])[0]
+        : context.dy
     }
-    if !indices.isEmpty && context.isWanted[count] {
+    if isWeighted && context.isWanted[count] {
       let xs = Array(context.operands[..<count])
       gradients[count] = recordAll(
-        CombineWeightGradient(
-          indices: indices, weightCount: context.operands[count].shape[0]), xs + [context.dy])[0]
+        CombineWeightGradient(count: count, weightCount: context.operands[count].shape[0]),
+        xs + [context.dy], scalars: context.scalars)[0]
     }
     return gradients
   }
@@ -69,7 +66,7 @@ struct Combine: Operation {
 /// The gradient of a weighted sum towards its weights: `dw[indices[k]] = Σ dy · x_k`.
 struct CombineWeightGradient: Operation {
   static let stem = "combine"
-  let indices: [Int32]
+  let count: Int
   let weightCount: Int
 
   func resultTypes(_ operands: [TensorType]) -> [TensorType] {
@@ -77,7 +74,6 @@ struct CombineWeightGradient: Operation {
   }
 
   func emit(into builder: inout LaunchBuilder) {
-    let count = indices.count
     let type = builder.operandTypes[0]
     var row = esp_combine_backward_row()
     row.count = Int32(count)
@@ -85,46 +81,35 @@ struct CombineWeightGradient: Operation {
     row.images = Int32(images)
     row.channels = Int32(max(type.runLength, 1))
     row.pixels = Int32(type.shape.count / max(type.runLength, 1))
-    row.index = tuple(indices)
-    if Set(indices).count < weightCount {
-      builder.emitFill(builder.result(), builder.resultTypes[0], Scalar.bits(0))
-    }
+    builder.emitFill(builder.result(), builder.resultTypes[0], Scalar.bits(0))
     let workspace = builder.workspace(count * images, .float64)
     builder.emit(
       .combineBackward, type.dtype,
       (0..<Int(ESP_COMBINE_MAX)).map { $0 < count ? builder.operand($0) : .absent }
         + [builder.operand(count), builder.result(), workspace],
-      row: row, openCL: OpenCLCall(kernel: "combine_backward", items: count * images))
+      scalars: padded(builder.scalars), row: row, openCL: OpenCLCall(kernel: "combine_backward", items: count * images))
   }
 
   func gradient(_ context: GradientContext) -> [Tensor?] {
     // dw = Σ dy·x: towards x_k it is w̄_k·dy, towards dy the sum of w̄_k·x_k.
-    let count = indices.count
     let dw = context.dy
     var gradients: [Tensor?] = context.operands.map { _ in nil }
     for k in 0..<count where context.isWanted[k] {
       gradients[k] = recordAll(
-        Combine(count: 1, indices: [indices[k]]), [context.operands[count], dw])[0]
+        Combine(count: 1, isWeighted: true), [context.operands[count], dw],
+        scalars: [context.scalars[k]])[0]
     }
     if context.isWanted[count] {
       gradients[count] = recordAll(
-        Combine(count: count, indices: indices), Array(context.operands[..<count]) + [dw])[0]
+        Combine(count: count, isWeighted: true), Array(context.operands[..<count]) + [dw],
+        scalars: context.scalars)[0]
     }
     return gradients
   }
 }
 
-private typealias Sixteen = (
-  Int32, Int32, Int32, Int32, Int32, Int32, Int32, Int32, Int32, Int32, Int32, Int32, Int32, Int32,
-  Int32, Int32
-)
-
-private func tuple(_ list: [Int32]) -> Sixteen {
-  func at(_ k: Int) -> Int32 { k < list.count ? list[k] : 0 }
-  return (
-    at(0), at(1), at(2), at(3), at(4), at(5), at(6), at(7), at(8), at(9), at(10), at(11), at(12),
-    at(13), at(14), at(15)
-  )
+private func padded(_ indices: [Scalar]) -> [Scalar] {
+  indices + [Scalar](repeating: .bits(0), count: Int(ESP_COMBINE_MAX) - indices.count)
 }
 
 extension Kernel {
@@ -143,7 +128,7 @@ public func addAll(_ tensors: [Tensor]) -> Tensor {
     rest = rest.dropFirst(Int(ESP_COMBINE_MAX) - 1)
     result =
       result.dtype.isFloatingPoint
-      ? recordAll(Combine(count: part.count, indices: []), part)[0]
+      ? recordAll(Combine(count: part.count, isWeighted: false), part)[0]
       : part.dropFirst().reduce(part[0]) { $0 + $1 }
   }
   return result
@@ -155,17 +140,18 @@ public func addAll(_ tensors: [Tensor]) -> Tensor {
 ///   - weights: A vector, differentiable.
 ///   - indices: Which weight each tensor takes; by default the k-th.
 public func weightedSum(_ tensors: [Tensor], weights: Tensor, indices: [Int]? = nil) -> Tensor {
-  let indices = (indices ?? Array(tensors.indices)).map { Int32($0) }
+  let indices = indices ?? Array(tensors.indices)
   precondition(
-    indices.count == tensors.count, "weightedSum: \(indices.count) indices, \(tensors.count) tensors")
+    indices.count == tensors.count && indices.allSatisfy { $0 >= 0 && $0 < weights.shape.count },
+    "weightedSum: indices \(indices) of weights \(weights.shape) for \(tensors.count) tensors")
   var parts: [Tensor] = []
   var start = 0
   while start < tensors.count {
     let end = min(start + Int(ESP_COMBINE_MAX), tensors.count)
     parts.append(
       recordAll(
-        Combine(count: end - start, indices: Array(indices[start..<end])),
-        Array(tensors[start..<end]) + [weights])[0])
+        Combine(count: end - start, isWeighted: true), Array(tensors[start..<end]) + [weights],
+        scalars: indices[start..<end].map { .bits(UInt32($0)) })[0])
     start = end
   }
   return parts.count == 1 ? parts[0] : addAll(parts)

@@ -19,6 +19,7 @@ struct ConvolutionGeometry: Hashable, Sendable {
 /// 2-D convolution. Operands: x `[N, C, H, W]`, weight `[K, C / groups, R, S]`.
 struct Conv2d: Operation {
   static let stem = "conv2d"
+  static let takesConvolutionWeights = true
   let geometry: ConvolutionGeometry
 
   func resultTypes(_ operands: [TensorType]) -> [TensorType] {
@@ -69,6 +70,7 @@ struct Conv2d: Operation {
 /// The gradient towards the input. Operands: dy `[N, K, H', W']`, weight.
 struct Conv2dBackwardInput: Operation {
   static let stem = "conv2d"
+  static let takesConvolutionWeights = true
   let geometry: ConvolutionGeometry
   let shape: Shape
 
@@ -113,7 +115,7 @@ struct Conv2dBackwardWeight: Operation {
   func emit(into builder: inout LaunchBuilder) {
     let x = builder.operandTypes[0].shape
     let y = builder.operandTypes[1].shape
-    let groups = min(x[0], Int(ESP_WEIGHT_GROUPS))
+    let groups = max(1, min(x[0], Int(ESP_WEIGHT_GROUPS)))
     let workspace = builder.workspace(groups * shape.count, builder.operandTypes[0].dtype)
     var row = esp_conv2d_weight_row()
     let plain = geometry.row(x, shape, y)

@@ -6,12 +6,14 @@ struct Passage: Operation {
   /// Whether the result counts as needing a gradient whatever the operand is: what is planned after
   /// a sampled choice may not depend on which candidate ran.
   let carriesGradient: Bool
+  /// Whether the elements must be copied: the operand is about to be overwritten.
+  var isAlwaysCopy = false
 
   func resultTypes(_ operands: [TensorType]) -> [TensorType] { [operands[0]] }
   func requiredLayout(at index: Int) -> LayoutRequirement { .same }
 
   func emit(into builder: inout LaunchBuilder) {
-    if builder.alias() { return }
+    if !isAlwaysCopy && builder.alias() { return }
     builder.emitCopy(
       sizes: [builder.resultTypes[0].shape.count], from: [1], to: [1],
       dtype: builder.resultTypes[0].dtype)
@@ -36,6 +38,7 @@ struct StopGradient: Operation {
 /// The same tensor in another memory layout.
 struct Relayout: Operation {
   static let stem = "copy"
+  static let takesConvolutionWeights = true
   let to: Layout
 
   func resultTypes(_ operands: [TensorType]) -> [TensorType] {

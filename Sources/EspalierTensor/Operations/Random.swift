@@ -27,7 +27,9 @@ struct RandomDraw: Operation {
 
   static func draw(_ kind: Kind, _ shape: Shape, _ dtype: DType, p: Float = 0) -> Tensor {
     let recorder = Recorder.current
-    precondition(recorder.kind != .planning, "random numbers cannot be drawn in a gradient rule")
+    precondition(
+      recorder.kind != .planning || recorder.captured != nil,
+      "random numbers cannot be drawn in a gradient rule")
     let draw = recorder.randomCount
     recorder.randomCount += 1
     return record(

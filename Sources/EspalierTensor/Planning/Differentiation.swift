@@ -11,11 +11,10 @@ enum Differentiation {
     for source in sources { needs[Int(source)] = true }
     for index in range {
       let record = recorder.records[index]
-      let operation = OperationTable.shared[record.operation]
-      var any = (operation as? Passage)?.carriesGradient ?? false
+      var any = record.traits.carriesGradient
       for k in 0..<Int(record.operandCount) where !any {
         any = needs[Int(recorder.operands[Int(record.firstOperand) + k])]
-          && operation.isDifferentiable(at: k)
+          && record.traits.isDifferentiable(at: k)
       }
       guard any else { continue }
       for r in 0..<Int(record.resultCount) {
@@ -46,7 +45,7 @@ enum Differentiation {
       let first = Int(record.firstOperand)
       let operandNumbers = (0..<Int(record.operandCount)).map { recorder.operands[first + $0] }
       let isWanted = operandNumbers.indices.map {
-        isNeeded(operandNumbers[$0]) && operation.isDifferentiable(at: $0)
+        isNeeded(operandNumbers[$0]) && record.traits.isDifferentiable(at: $0)
       }
       let upstream = results.map { contributions.removeValue(forKey: $0).map(sum) }
       guard isWanted.contains(true) else { continue }

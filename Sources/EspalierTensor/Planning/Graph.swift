@@ -28,6 +28,35 @@ struct Graph {
     return Int32(types.count - 1)
   }
 
+  /// Makes everything that reads an operand after it is overwritten in place read a copy instead.
+  ///
+  /// - Returns: The overwritten values; nothing may be an alias of them.
+  mutating func protectOverwritten() -> Set<Int32> {
+    var overwritten: Set<Int32> = []
+    var index = 0
+    while index < nodes.count {
+      let node = nodes[index]
+      for target in node.operation.effectTargets {
+        let value = node.operands[target]
+        overwritten.insert(value)
+        overwritten.insert(node.results[target])
+        guard nodes[(index + 1)...].contains(where: { $0.operands.contains(value) }) else { continue }
+        let copy = makeValue(types[Int(value)])
+        for later in (index + 1)..<nodes.count {
+          nodes[later].operands = nodes[later].operands.map { $0 == value ? copy : $0 }
+        }
+        nodes.insert(
+          Node(
+            operation: Passage(carriesGradient: false, isAlwaysCopy: true), operands: [value],
+            results: [copy], scalars: [], isBackward: node.isBackward, origin: node.origin),
+          at: index)
+        index += 1
+      }
+      index += 1
+    }
+    return overwritten
+  }
+
   /// Values that must be computed whatever else happens.
   var roots: [Int32] { results + gradients.compactMap { $0 } }
 }

@@ -18,6 +18,8 @@ struct Layouter {
   }
 
   consuming func plan(startedAt start: Double) -> Plan {
+    overwritten = graph.protectOverwritten()
+    types = graph.types
     if isReference { convertBorders() }
     let n = graph.operands.count
     let m = graph.results.count
@@ -29,6 +31,7 @@ struct Layouter {
     for (i, v) in graph.gradients.enumerated() {
       if let v { spaces[v] = Int32(2 + n + 2 * m + i) }
     }
+    placeUpdates()
     let emitted = emitAll()
     let split = emitted.firstIndex { $0.isBackward } ?? emitted.count
     var memory = MemoryAssignment(emitted: emitted, split: split, spaces: spaces, types: types, isReference: isReference)
@@ -49,6 +52,16 @@ struct Layouter {
       readsUpstream: reads, seconds: monotonicSeconds() - start)
   }
 
+  /// What an in-place operation leaves lies where its operand does.
+  private mutating func placeUpdates() {
+    for node in graph.nodes {
+      for (result, target) in zip(node.results, node.operation.effectTargets) {
+        let operand = root(node.operands[target])
+        if let space = spaces[operand] { spaces[result] = space } else { aliases[result] = operand }
+      }
+    }
+  }
+
   struct Call {
     var launch: PendingLaunch
     var isBackward: Bool
@@ -64,7 +77,9 @@ struct Layouter {
         resultTypes: node.results.map { graph.types[Int($0)] },
         operandNumbers: node.operands, resultNumbers: node.results, scalars: node.scalars,
         origin: node.origin, isReference: isReference,
-        mayAlias: node.results.map { spaces[$0] == nil })
+        mayAlias: node.results.map { result in
+          spaces[result] == nil && !(node.operands.first.map { overwritten.contains(root($0)) } ?? false)
+        })
       node.operation.emit(into: &builder)
       for alias in builder.aliases { aliases[alias.result] = alias.operand }
       for var launch in builder.launches {
@@ -85,6 +100,7 @@ struct Layouter {
   }
 
   private var aliases: [Int32: Int32] = [:]
+  private var overwritten: Set<Int32> = []
   private var workspaceNumbers: [Int: Int32] = [:]
 
   private mutating func workspaceNumber(_ node: Int, _ own: Int, _ bytes: Int) -> Int32 {
@@ -108,6 +124,7 @@ struct Layouter {
     var nodes: [Graph.Node] = []
     func isNarrow(_ v: Int32) -> Bool { graph.types[Int(v)].dtype == .float32 }
     var wide: [Int32: Int32] = [:]
+    var narrowOf: [Int32: Int32] = [:]
     func convert(_ from: Int32, _ to: Int32, widen: Bool, backward: Bool) -> Graph.Node {
       Graph.Node(
         operation: Widen(isWidening: widen), operands: [from], results: [to], scalars: [],
@@ -121,25 +138,30 @@ struct Layouter {
         if wide[v] == nil {
           let new = graph.makeValue(graph.types[Int(v)])
           wide[v] = new
+          narrowOf[new] = v
           nodes.append(convert(v, new, widen: true, backward: node.isBackward))
         }
         node.operands[k] = wide[v].unsafelyUnwrapped
       }
       let targets = node.operation.effectTargets.map { ($0, node.operands[$0]) }
-      let narrowed = node.results.filter { inside.contains($0) && isNarrow($0) }
+      let isUpdate = node.operation.hasEffect
+      let narrowed = isUpdate ? [] : node.results.filter { inside.contains($0) && isNarrow($0) }
       for v in narrowed {
         let new = graph.makeValue(graph.types[Int(v)])
         wide[v] = new
         node.results = node.results.map { $0 == v ? new : $0 }
       }
-      node.operands = node.operands.map { inside.contains($0) ? (wide[$0] ?? $0) : $0 }
+      node.operands = node.operands.map { wide[$0] ?? $0 }
       nodes.append(node)
       for v in narrowed {
         nodes.append(convert(wide[v].unsafelyUnwrapped, v, widen: false, backward: node.isBackward))
       }
-      for (_, target) in targets {
-        if let original = wide.first(where: { $0.value == target })?.key {
+      for (index, target) in targets {
+        // Narrow into the variable; what reads the new contents here reads the wide ones.
+        if let original = narrowOf[target] {
           nodes.append(convert(target, original, widen: false, backward: node.isBackward))
+          wide[node.results[index]] = target
+          narrowOf[target] = original
         }
       }
     }

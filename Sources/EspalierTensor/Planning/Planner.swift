@@ -77,7 +77,7 @@ struct Planner {
         Record(
           operation: outer.operation, firstOperand: firstOperand, operandCount: outer.operandCount,
           firstResult: firstResult, resultCount: outer.resultCount, firstScalar: firstScalar,
-          scalarCount: outer.scalarCount))
+          scalarCount: outer.scalarCount, traits: outer.traits))
       origins.append(outer.operation)
     }
     let forwardCount = symbolic.records.count

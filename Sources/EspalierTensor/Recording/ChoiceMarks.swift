@@ -1,7 +1,17 @@
 /// How choices speak to the record; for the layer that has choices.
 package enum ChoiceMarks {
   /// Begins a sampled choice: what follows is planned apart from what came before.
-  package static func begin(key: String) { cut(key, 0) }
+  ///
+  /// - Parameter inputs: What the choice may use; counted as used whatever is sampled.
+  package static func begin(key: String, inputs: [Tensor]) {
+    let recorder = Recorder.current
+    if recorder.gradientDepth < 2 && recorder.kind != .planning {
+      for input in inputs where !input.value.isAbsent {
+        recorder.handed.append(recorder.number(of: input.value))
+      }
+    }
+    cut(key, 0)
+  }
 
   /// What leaves a candidate: a new value even when the candidate is a skip.
   package static func leave(_ x: Tensor, carriesGradient: Bool) -> Tensor {
@@ -16,8 +26,6 @@ package enum ChoiceMarks {
 
   private static func cut(_ key: String, _ side: UInt64) {
     let recorder = Recorder.current
-    // Inside a nested gradient nothing is cut.
-    guard recorder.gradientDepth <= 1, recorder.kind != .planning else { return }
     var hash = PlanKey()
     for byte in key.utf8 { hash.add(UInt64(byte)) }
     recorder.cutCount += 1
@@ -43,6 +51,7 @@ package struct RecordedCost: Sendable {
   /// Records `body` without running it and adds up its operations.
   package static func measure(_ body: () -> Void) -> RecordedCost {
     let recorder = Recorder(.step)
+    recorder.updatesVariables = false
     recorder.whileCurrent(body)
     var cost = RecordedCost()
     for record in recorder.records {

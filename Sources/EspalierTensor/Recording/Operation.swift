@@ -6,6 +6,9 @@ public protocol Operation: Hashable, Sendable {
   /// The file's and kernels' name.
   static var stem: String { get }
 
+  /// Whether some operand must have the layout of convolution weights.
+  static var takesConvolutionWeights: Bool { get }
+
   /// Types of the results.
   /// - Precondition: Operands that do not fit trap with the operation's name and both shapes.
   func resultTypes(_ operands: [TensorType]) -> [TensorType]
@@ -38,6 +41,8 @@ public enum LayoutRequirement: Sendable {
 }
 
 extension Operation {
+  /// False: only convolutions do.
+  public static var takesConvolutionWeights: Bool { false }
   /// True: most operations let gradients through.
   public func isDifferentiable(at index: Int) -> Bool { true }
   /// None: most operations only compute.

@@ -8,6 +8,27 @@ struct Record {
   var resultCount: Int32
   var firstScalar: Int32
   var scalarCount: Int32
+  var traits: OperationTraits
+}
+
+/// What a flush must know of an operation without looking it up.
+struct OperationTraits {
+  /// Whether operands are written in place.
+  var hasEffect = false
+  /// Whether the results count as needing a gradient whatever the operands are.
+  var carriesGradient = false
+  /// Bit k: operand k lets gradients through; the last bit stands for all further ones.
+  private var differentiable: UInt32 = 0
+
+  init<O: Operation>(_ operation: O, operandCount: Int) {
+    hasEffect = operation.hasEffect
+    carriesGradient = (operation as? Passage)?.carriesGradient ?? false
+    for k in 0..<min(operandCount, 32) where operation.isDifferentiable(at: k) {
+      differentiable |= 1 << UInt32(k)
+    }
+  }
+
+  func isDifferentiable(at k: Int) -> Bool { differentiable & (1 << UInt32(min(k, 31))) != 0 }
 }
 
 /// Where the record is cut into blocks.
@@ -44,13 +65,17 @@ final class Recorder {
 
   let kind: Kind
   private(set) var epoch = Recorder.nextEpoch()
-  var records: ContiguousArray<Record> = []
-  var operands: ContiguousArray<Int32> = []
-  var values: ContiguousArray<Value> = []
+  @exclusivity(unchecked) var records: ContiguousArray<Record> = []
+  @exclusivity(unchecked) var operands: ContiguousArray<Int32> = []
+  @exclusivity(unchecked) var values: ContiguousArray<Value> = []
   /// The record that produces each value; -1 for values from outside.
-  var producers: ContiguousArray<Int32> = []
-  var scalars: ContiguousArray<Scalar> = []
+  @exclusivity(unchecked) var producers: ContiguousArray<Int32> = []
+  @exclusivity(unchecked) var scalars: ContiguousArray<Scalar> = []
   var marks: ContiguousArray<Mark> = []
+  /// Values handed to sampled choices: used later whatever is sampled.
+  var handed: [Int32] = []
+  /// What went wrong in a flush that nobody asked for; thrown by the next one.
+  var deferredError: DeviceError?
   /// Records with an effect that have run already.
   var executed: Set<Int32> = []
   /// While a custom gradient is recorded: values of the outer open record that were used, with the
@@ -60,6 +85,8 @@ final class Recorder {
   var device: Device?
   /// Cuts of sampled choices so far, to tell occurrences of a key apart.
   var cutCount = 0
+  /// Whether recorded updates will run: not in a dry run, not in a pullback.
+  var updatesVariables = true
   /// Depth of open gradient closures.
   var gradientDepth = 0
   /// Random operations recorded since the step began.
@@ -87,11 +114,8 @@ final class Recorder {
 
   /// The number of a value in this record; values from outside get one at their first use.
   func number(of value: Value) -> Int32 {
+    value.contents?.requireLatest(value)
     if value.epoch == epoch { return value.number }
-    if let variable = value.variable, variable.version != value.version {
-      preconditionFailure(
-        "\(value.name) is a parameter's value from before its last update; use snapshot() to keep one")
-    }
     precondition(
       value.slice != nil || captured != nil || value.isAbsent,
       "\(value.name) was not a result of its step; return it from step { } to keep it")
@@ -106,7 +130,11 @@ final class Recorder {
 
   /// Appends an operation and returns its results.
   func record<O: Operation>(_ operation: O, _ inputs: [Tensor], _ scalars: [Scalar] = []) -> [Tensor] {
-    if records.count >= 65_536 && kind == .immediate { try? Executor.flushImmediate(self) }
+    if records.count >= 65_536 && kind == .immediate && deferredError == nil {
+      do throws(DeviceError) {
+        try Executor.flushImmediate(self)
+      } catch { deferredError = error }
+    }
     let device = inputs.first?.device ?? self.device ?? Device.current
     var types: [TensorType] = []
     types.reserveCapacity(inputs.count)
@@ -124,7 +152,8 @@ final class Recorder {
     let record = Record(
       operation: number, firstOperand: firstOperand, operandCount: Int32(inputs.count),
       firstResult: Int32(values.count), resultCount: Int32(resultTypes.count),
-      firstScalar: Int32(self.scalars.count), scalarCount: Int32(scalars.count))
+      firstScalar: Int32(self.scalars.count), scalarCount: Int32(scalars.count),
+      traits: OperationTraits(operation, operandCount: inputs.count))
     self.scalars.append(contentsOf: scalars)
     var results: [Tensor] = []
     results.reserveCapacity(resultTypes.count)
@@ -143,6 +172,9 @@ final class Recorder {
 
   /// The operands with conversions recorded where an operation needs another layout.
   private func inLayout<O: Operation>(_ operation: O, _ inputs: [Tensor]) -> [Tensor] {
+    if !O.takesConvolutionWeights && inputs.allSatisfy({ $0.value.type.layout == .standard }) {
+      return inputs
+    }
     var converted = inputs
     for index in inputs.indices {
       let layout = inputs[index].value.type.layout
@@ -177,6 +209,8 @@ final class Recorder {
   }
 
   func mark(cut: Bool, identity: UInt64 = 0) {
+    // Inside a nested gradient nothing is cut.
+    guard gradientDepth < 2, kind != .planning else { return }
     if let last = marks.last, last.position == Int32(records.count), last.isCut || !cut { return }
     marks.append(Mark(position: Int32(records.count), identity: identity, isCut: cut))
   }
@@ -189,6 +223,7 @@ final class Recorder {
     producers.removeAll(keepingCapacity: true)
     scalars.removeAll(keepingCapacity: true)
     marks.removeAll(keepingCapacity: true)
+    handed.removeAll(keepingCapacity: true)
     executed.removeAll(keepingCapacity: true)
     cutCount = 0
     epoch = Recorder.nextEpoch()

@@ -47,7 +47,9 @@ public struct RandomState: Hashable, Sendable, Codable {
 public func step<R: TensorPack>(
   random: RandomState = RandomState(seed: 0), _ body: () throws -> R
 ) throws -> R {
-  try Executor.flushImmediate(Recorder.current)
+  let outer = Recorder.current
+  precondition(outer.kind == .immediate, "a step cannot begin inside a step or a gradient rule")
+  try Executor.flushImmediate(outer)
   let recorder = Recorder(.step)
   recorder.randomSeed = random.seed
   recorder.randomStep = random.step
@@ -77,12 +79,8 @@ extension Recorder {
 extension Tensor {
   /// Makes sure the tensor is stored, running what it needs.
   func store() throws(DeviceError) -> Slice {
-    if let slice = value.slice {
-      if let variable = value.variable, variable.version != value.version {
-        preconditionFailure("\(value.name) is a parameter's value from before its last update")
-      }
-      return slice
-    }
+    value.contents?.requireLatest(value)
+    if let slice = value.slice { return slice }
     let recorder = Recorder.current
     precondition(
       value.epoch == recorder.epoch,

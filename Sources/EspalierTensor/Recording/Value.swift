@@ -11,8 +11,10 @@ final class Value {
   var number: Int32 = -1
   /// What made the value, for messages.
   var origin: Int32
-  /// The variable whose contents this is, and which of its versions.
+  /// The variable whose contents this is.
   var variable: Variable?
+  /// The memory's history where it is written in place, and the version that this value is.
+  var contents: Contents?
   var version = 0
 
   init(type: TensorType, device: Device, slice: Slice? = nil, origin: Int32 = -1) {
@@ -55,6 +57,33 @@ public struct Tensor {
   public var type: TensorType { value.type }
 }
 
+/// The history of memory that is written in place.
+///
+/// A write is recorded before it runs; a value is what the memory held after one of the writes, and
+/// may be used only while that is the latest.
+final class Contents {
+  /// Writes recorded so far.
+  var recorded = 0
+  /// Writes that have run.
+  var executed = 0
+  /// What lies there, for messages.
+  let kind: String
+
+  init(_ kind: String) { self.kind = kind }
+
+  /// A write that has happened, outside any record.
+  func write() {
+    recorded += 1
+    executed = recorded
+  }
+
+  func requireLatest(_ value: Value) {
+    guard recorded != value.version else { return }
+    preconditionFailure(
+      "\(value.type.shape): \(kind) from before its last update; use snapshot() to keep one")
+  }
+}
+
 /// A tensor that updates write in place: parameters, running statistics, optimizer state.
 public final class Variable {
   /// Shape and element type.
@@ -63,10 +92,10 @@ public final class Variable {
   public let device: Device
   private(set) var slice: Slice
   private var current: Value?
-  /// Counts updates; a tensor of an older version may no longer be used.
-  private(set) var version = 0
-  /// The gradient of the last backward pass, if any: filled by the executor.
+  let contents = Contents("a parameter's value")
+  /// Where backward passes leave the gradient, once there was one.
   var gradientSlice: Slice?
+  let gradientContents = Contents("a gradient")
 
   init(type: TensorType, device: Device, slice: Slice) {
     self.type = type
@@ -76,12 +105,26 @@ public final class Variable {
 
   /// The contents as a tensor; valid until the next update.
   public var tensor: Tensor {
-    if let current, current.version == version { return Tensor(current) }
+    if let current, current.version == contents.recorded {
+      if current.slice != nil || current.epoch == Recorder.current.epoch { return Tensor(current) }
+      // The record of a pending update was given up: what ran last counts.
+      contents.recorded = contents.executed
+    }
     let value = Value(type: type, device: device, slice: slice)
     value.variable = self
-    value.version = version
+    value.contents = contents
+    value.version = contents.recorded
     current = value
     return Tensor(value)
+  }
+
+  /// Takes the result of a recorded operation that writes this variable in place as its contents.
+  func adopt(_ updated: Tensor) {
+    contents.recorded += 1
+    updated.value.variable = self
+    updated.value.contents = contents
+    updated.value.version = contents.recorded
+    current = updated.value
   }
 
   /// Zeros on the device of another variable, of its shape and layout: an optimizer's state.
@@ -92,9 +135,9 @@ public final class Variable {
       slice: try Tensor.upload(zeros, other.type, on: other.device))
   }
 
-  /// Marks the contents as changed: tensors of the old contents trap from now on.
+  /// Notes that the contents were written outside any record.
   func touch() {
-    version += 1
+    contents.write()
     current = nil
   }
 

@@ -32,22 +32,34 @@ final class Engine: @unchecked Sendable {
   private var zeros: [Device: Buffer] = [:]
   private var adders: [TensorType: Program] = [:]
   var counters = EngineCounters()
-  /// The largest memory of any position seen in a rehearsal.
-  var rehearsedBytes: [UInt64: Int] = [:]
+  /// Whether plans are being made ahead: misses and growth do not count.
+  var isRehearsing = false
+  private var numbers: UnsafeMutablePointer<Int32>?
+  private var numberCount = 0
 
   func backend(_ device: Device) throws(DeviceError) -> any Backend {
     if device.isCPU { return CPUBackend.shared }
     return try OpenCLBackends.shared.backend(device)
   }
 
-  func plan(_ key: PlanKey, isRehearsal: Bool, make: () -> Plan) -> Plan {
+  func plan(_ key: PlanKey, make: () -> Plan) -> Plan {
     counters.planLookups += 1
     if let plan = plans[key] { return plan }
-    if !isRehearsal { counters.planMisses += 1 }
+    if !isRehearsing { counters.planMisses += 1 }
     let plan = make()
     counters.planSeconds += plan.seconds
     plans[key] = plan
     return plan
+  }
+
+  /// Room for one number a value, for the look-up that is going on.
+  func localNumbers(count: Int) -> UnsafeMutablePointer<Int32> {
+    if let numbers, numberCount >= count { return numbers }
+    numbers?.deallocate()
+    let made = UnsafeMutablePointer<Int32>.allocate(capacity: count * 2)
+    numbers = made
+    numberCount = count * 2
+    return made
   }
 
   func arena(_ device: Device) throws(DeviceError) -> Arena {

@@ -48,6 +48,7 @@ package struct ParameterUpdate {
       gradients.slice(of: range.variable).map { (range, $0) }
     }
     guard !present.isEmpty else { return }
+    try Executor.finishBeforeWrite()
     let backend = try Engine.shared.backend(device)
     var extents: [Extent] = []
     for (range, gradient) in present {

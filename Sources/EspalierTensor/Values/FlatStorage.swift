@@ -58,6 +58,7 @@ public final class FlatStorage {
   /// Puts the values of a snapshot back.
   public func restore(_ snapshot: [Float]) throws(DeviceError) {
     precondition(snapshot.count == byteCount / 4, "the snapshot is of another storage")
+    try Executor.finishBeforeWrite()
     try Tensor.write(snapshot, to: Slice(buffer: values, byteOffset: 0), values.backend)
     for variable in variables { variable.touch() }
   }

@@ -3,15 +3,15 @@
 /// Floats never are part of what identifies a plan. Where a gradient rule needs one, it gets it as a
 /// `Scalar` and may only compute with it, so the value of the first step cannot be baked in.
 public struct Scalar: Sendable {
-  indirect enum Expression: Sendable {
+  enum Expression: Sendable {
     case constant(Float)
     case bits(UInt32)
     /// The n-th scalar of the record that is being planned.
     case slot(Int32)
-    case sum(Expression, Expression)
-    case difference(Expression, Expression)
-    case product(Expression, Expression)
-    case quotient(Expression, Expression)
+    indirect case sum(Expression, Expression)
+    indirect case difference(Expression, Expression)
+    indirect case product(Expression, Expression)
+    indirect case quotient(Expression, Expression)
   }
 
   var expression: Expression

@@ -177,6 +177,7 @@ extension Variable {
     precondition(
       elements.count == type.shape.count && Element.dtype == type.dtype,
       "\(elements.count) \(Element.dtype) elements for \(type)")
+    try Executor.finishBeforeWrite()
     try Tensor.write(reordered(elements, type, toMemory: true), to: slice, slice.buffer.backend)
     touch()
   }
