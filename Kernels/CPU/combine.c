@@ -168,8 +168,14 @@ static void ESP_NAME(combine_merge)(void *const *base, const void *row, int64_t 
   const double *partial = (const double *)base[ESP_COMBINE_MAX + 2] + r->operand[ESP_COMBINE_MAX + 2].offset;
   real *target = (real *)base[ESP_COMBINE_MAX + 1] + r->operand[ESP_COMBINE_MAX + 1].offset;
   for (int k = 0; k < r->count; k++) {
+    bool first = true;  // tensors that share a weight are added up where its index comes first
+    for (int j = 0; j < k; j++) first &= r->index[j] != r->index[k];
+    if (!first) continue;
     double sum = 0;
-    for (int64_t image = 0; image < r->images; image++) sum += partial[image * r->count + k];
+    for (int j = k; j < r->count; j++) {
+      if (r->index[j] != r->index[k]) continue;
+      for (int64_t image = 0; image < r->images; image++) sum += partial[image * r->count + j];
+    }
     target[r->index[k]] = (real)sum;
   }
 }

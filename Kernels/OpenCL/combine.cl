@@ -100,8 +100,14 @@ __kernel void esp_combine_backward_merge(ESP_COMBINE_X(const float), __global co
   workspace = ESP_AT(workspace, ESP_COMBINE_MAX + 2);
   dweights = ESP_AT(dweights, ESP_COMBINE_MAX + 1);
   ESP_ITEMS(k, count) {
+    bool first = true;  // tensors that share a weight are added up where its index comes first
+    for (int j = 0; j < k; j++) first = first && row->index[j] != row->index[k];
+    if (!first) continue;
     esp_sum sum = ESP_ZERO;
-    for (int image = 0; image < images; image++) sum = esp_add(sum, workspace[image * count + k]);
+    for (int j = k; j < count; j++) {
+      if (row->index[j] != row->index[k]) continue;
+      for (int image = 0; image < images; image++) sum = esp_add(sum, workspace[image * count + j]);
+    }
     dweights[row->index[k]] = esp_narrow(sum);
   }
 }
