@@ -143,7 +143,6 @@ struct Layouter {
         }
         node.operands[k] = wide[v].unsafelyUnwrapped
       }
-      let targets = node.operation.effectTargets.map { ($0, node.operands[$0]) }
       let isUpdate = node.operation.hasEffect
       let narrowed = isUpdate ? [] : node.results.filter { inside.contains($0) && isNarrow($0) }
       for v in narrowed {
@@ -152,11 +151,12 @@ struct Layouter {
         node.results = node.results.map { $0 == v ? new : $0 }
       }
       node.operands = node.operands.map { wide[$0] ?? $0 }
+      let targets = node.operation.effectTargets.map { node.operands[$0] }
       nodes.append(node)
       for v in narrowed {
         nodes.append(convert(wide[v].unsafelyUnwrapped, v, widen: false, backward: node.isBackward))
       }
-      for (index, target) in targets {
+      for (index, target) in targets.enumerated() {
         // Narrow into the variable; what reads the new contents here reads the wide ones.
         if let original = narrowOf[target] {
           nodes.append(convert(target, original, widen: false, backward: node.isBackward))
