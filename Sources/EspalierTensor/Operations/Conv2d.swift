@@ -12,7 +12,8 @@ struct ConvolutionGeometry: Hashable, Sendable {
 
   /// The size after the convolution along one axis.
   static func output(_ size: Int, _ kernel: Int, _ stride: Int, _ pad: Int, _ dilation: Int) -> Int {
-    (size + 2 * pad - dilation * (kernel - 1) - 1) / stride + 1
+    let room = size + 2 * pad - dilation * (kernel - 1) - 1
+    return room < 0 ? 0 : room / stride + 1
   }
 }
 
@@ -214,6 +215,11 @@ public func conv2d(
     stride.height > 0 && stride.width > 0 && dilation.height > 0 && dilation.width > 0
       && padding.height >= 0 && padding.width >= 0 && groups > 0,
     "conv2d: stride \(stride), padding \(padding), dilation \(dilation), groups \(groups)")
+  if let bias {
+    precondition(
+      bias.rank == 1 && weight.rank == 4 && bias.shape[0] == weight.shape[0],
+      "conv2d: bias \(bias.shape) for weight \(weight.shape), needs [K]")
+  }
   let geometry = ConvolutionGeometry(
     strideH: stride.height, strideW: stride.width, padH: padding.height, padW: padding.width,
     dilationH: dilation.height, dilationW: dilation.width, groups: groups)

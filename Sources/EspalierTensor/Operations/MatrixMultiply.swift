@@ -94,6 +94,11 @@ public func matmul(_ a: Tensor, _ b: Tensor, transposingA: Bool = false, transpo
 ///
 /// - Parameter weight: `[out, in]`, as in PyTorch.
 public func linear(_ x: Tensor, _ weight: Tensor, _ bias: Tensor? = nil) -> Tensor {
+  if let bias {
+    precondition(
+      bias.rank == 1 && weight.rank == 2 && bias.shape[0] == weight.shape[0],
+      "linear: bias \(bias.shape) for weight \(weight.shape), needs [out]")
+  }
   let y = matmul(x, weight, transposingB: true)
   return bias.map { y + $0 } ?? y
 }

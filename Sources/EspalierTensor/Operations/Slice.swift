@@ -88,7 +88,9 @@ extension Tensor {
   ///
   /// - Parameter padding: Elements before and after, for each axis.
   public func padded(_ padding: [(before: Int, after: Int)], with value: some ScalarValue = Float(0)) -> Tensor {
-    precondition(padding.count == rank, "pad: \(padding.count) pairs for \(shape)")
+    precondition(
+      padding.count == rank && padding.allSatisfy { $0.before >= 0 && $0.after >= 0 },
+      "pad: \(padding) for \(shape), needs a pair of sizes for each axis")
     let sizes = zip(shape.dimensions, padding).map { $0 + $1.before + $1.after }
     return record(
       Scatter(
