@@ -45,9 +45,9 @@ extension OperationCases {
   } + [
     OperationCase(
       "batch_norm/far from zero", [OperationInput([4, 5, 4, 4], .uniform(100, 101))],
-      // The mean of 64 numbers near 100 is known to 100 · 2⁻²⁴ at best: 2e-5 deviations.
+      // A float32 mean near 100 is off by up to 2⁻¹⁸, which is 111 units of a deviation of 0.29.
       torch: "F.batch_norm(x[0], None, None, None, None, True, 0.1, f32(1e-3))",
-      .elementwise(ulps: 64, scale: 1), differentiable: []
+      .elementwise(ulps: 128, scale: 1), differentiable: []
     ) { [EspalierTensor.batchNorm($0[0], epsilon: 1e-3)] },
     OperationCase(
       "batch_norm/equal numbers", [OperationInput([2, 5, 3, 3], .list([0.25]))],

@@ -40,8 +40,7 @@ extension OperationCases {
         "binary/\(name) \(pair.0) and \(pair.1)",
         [OperationInput(pair.0, a), OperationInput(pair.1, b)],
         torch: "(lambda a, b: \(torch))(*x)",
-        ulps == 0 ? .exact : .elementwise(ulps: ulps, scale: scale),
-        differentiable: pair.0.count == 0 ? [] : nil
+        ulps == 0 ? .exact : .elementwise(ulps: ulps, scale: scale)
       ) { [body($0[0], $0[1])] }
     }
   }

@@ -102,7 +102,6 @@ extension OperationCases {
         ? "F.conv2d(x[0], x[1], \(hasBias ? "x[2]" : "None"), \(pair(stride)), \(pair(padding)), "
           + "\(pair(dilation)), \(groups))" : nil,
       .sum(terms: terms + (hasBias ? 1 : 0)), isIntegerExact: true,
-      differentiable: x.count == 0 ? [] : nil,
       flops: 2 * x[0] * channels * height * width * terms
     ) {
       [

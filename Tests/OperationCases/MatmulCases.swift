@@ -41,8 +41,7 @@ extension OperationCases {
       [OperationInput(Shape(a)), OperationInput(Shape(b))],
       torch: hasGolden
         ? "\(transposesA ? "x[0].mT" : "x[0]") @ \(transposesB ? "x[1].mT" : "x[1]")" : nil,
-      .sum(terms: k), isIntegerExact: true,
-      differentiable: batchA == 0 || m == 0 ? [] : nil, flops: 2 * batch * m * n * k
+      .sum(terms: k), isIntegerExact: true, flops: 2 * batch * m * n * k
     ) {
       [
         EspalierTensor.matmul(

@@ -41,7 +41,7 @@ extension OperationCases {
     return OperationCase(
       "max_pool2d/\(label(geometry))", [OperationInput(x, .distinct)],
       torch: "F.max_pool2d(x[0], \(arguments(geometry)))", .sum(terms: 1), isIntegerExact: true,
-      differentiable: x.count == 0 ? [] : nil, isTwiceDifferentiable: false
+      isTwiceDifferentiable: false
     ) { [maxPool2d($0[0], kernelSize: kernel, stride: stride, padding: padding)] }
   } + [
     OperationCase(
@@ -65,8 +65,7 @@ extension OperationCases {
         [OperationInput(x)],
         torch: "F.avg_pool2d(x[0], \(arguments(geometry)), False, "
           + "\(countsPadding ? "True" : "False"))", .sum(terms: terms),
-        isIntegerExact: terms & (terms - 1) == 0 && (countsPadding || padding.height == 0),
-        differentiable: x.count == 0 ? [] : nil
+        isIntegerExact: terms & (terms - 1) == 0 && (countsPadding || padding.height == 0)
       ) {
         [
           averagePool2d(

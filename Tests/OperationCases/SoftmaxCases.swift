@@ -12,13 +12,12 @@ extension OperationCases {
     [
       OperationCase(
         "softmax/\(shape) along \(axis)", [OperationInput(shape, .uniform(-3, 3))],
-        torch: "x[0].softmax(\(axis))", .relative, differentiable: shape.count == 0 ? [] : nil,
+        torch: "x[0].softmax(\(axis))", .relative,
         flops: 5 * shape.count
       ) { [EspalierTensor.softmax($0[0], axis: axis)] },
       OperationCase(
         "softmax/logarithm \(shape) along \(axis)", [OperationInput(shape, .uniform(-3, 3))],
-        torch: "x[0].log_softmax(\(axis))", .relative,
-        differentiable: shape.count == 0 ? [] : nil, flops: 5 * shape.count
+        torch: "x[0].log_softmax(\(axis))", .relative, flops: 5 * shape.count
       ) { [logSoftmax($0[0], axis: axis)] },
     ]
   } + [

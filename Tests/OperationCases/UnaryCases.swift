@@ -53,8 +53,7 @@ extension OperationCases {
       OperationCase(
         "unary/\(name) \(shape)", [OperationInput(shape, fill)],
         torch: "(lambda x: \(torch))(x[0])",
-        ulps == 0 ? .exact : .elementwise(ulps: ulps, scale: scale),
-        differentiable: shape.count == 0 ? [] : nil
+        ulps == 0 ? .exact : .elementwise(ulps: ulps, scale: scale)
       ) { [body($0[0])] }
     }
   }
