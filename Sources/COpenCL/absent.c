@@ -58,6 +58,10 @@ int32_t esp_cl_launch(esp_cl_context *, esp_cl_kernel *, esp_cl_buffer *const *,
                       uint64_t, uint32_t, uint32_t) {
   return ESP_CL_NO_HEADERS;
 }
+int32_t esp_cl_launch_from(esp_cl_context *, esp_cl_kernel *, esp_cl_buffer *const *, int32_t, esp_cl_buffer *,
+                           uint64_t, uint64_t, uint64_t, uint32_t) {
+  return ESP_CL_NO_HEADERS;
+}
 int32_t esp_cl_launch_timed(esp_cl_context *, esp_cl_kernel *, esp_cl_buffer *const *, int32_t, esp_cl_buffer *,
                             uint64_t, uint64_t, uint32_t, uint32_t, uint64_t *nanoseconds) {
   *nanoseconds = 0;

@@ -161,8 +161,8 @@ static int32_t bind(esp_cl_kernel *kernel, int32_t index, const esp_cl_buffer *b
 }
 
 static int32_t enqueue(esp_cl_context *context, esp_cl_kernel *kernel, esp_cl_buffer *const *buffers, int32_t count,
-                       esp_cl_buffer *rows, uint64_t global_x, uint64_t global_y, uint32_t local_x, uint32_t local_y,
-                       cl_event *event) {
+                       esp_cl_buffer *rows, uint64_t first_row, uint64_t global_x, uint64_t global_y,
+                       uint32_t local_x, uint32_t local_y, cl_event *event) {
   if (count + 1 != kernel->arguments || !rows || local_x == 0 || local_y == 0 || global_y > ESP_CL_DIMENSION_MAX ||
       (uint64_t)local_x * local_y > context->entry->device.max_group) {
     return ESP_CL_BAD_ARGUMENT;
@@ -176,13 +176,22 @@ static int32_t enqueue(esp_cl_context *context, esp_cl_kernel *kernel, esp_cl_bu
   size_t global[2] = {(global_x + local_x - 1) / local_x * local_x, (global_y + local_y - 1) / local_y * local_y};
   // A rounded-up first dimension may pass 65,535 by less than a group: one group less, and the items loop.
   if (global[0] > ESP_CL_DIMENSION_MAX && local_x < ESP_CL_DIMENSION_MAX) global[0] -= local_x;
-  return esp_cl.clEnqueueNDRangeKernel(context->queue, kernel->kernel, 2, NULL, global, local, 0, NULL, event);
+  size_t offset[2] = {0, first_row};
+  return esp_cl.clEnqueueNDRangeKernel(context->queue, kernel->kernel, 2, first_row ? offset : NULL, global, local, 0,
+                                       NULL, event);
 }
 
 int32_t esp_cl_launch(esp_cl_context *context, esp_cl_kernel *kernel, esp_cl_buffer *const *buffers, int32_t count,
                       esp_cl_buffer *rows, uint64_t global_x, uint64_t global_y, uint32_t local_x, uint32_t local_y) {
   if (global_x == 0 || global_y == 0) return 0;
-  return enqueue(context, kernel, buffers, count, rows, global_x, global_y, local_x, local_y, NULL);
+  return enqueue(context, kernel, buffers, count, rows, 0, global_x, global_y, local_x, local_y, NULL);
+}
+
+int32_t esp_cl_launch_from(esp_cl_context *context, esp_cl_kernel *kernel, esp_cl_buffer *const *buffers,
+                           int32_t count, esp_cl_buffer *rows, uint64_t first_row, uint64_t global_x,
+                           uint64_t global_y, uint32_t local_x) {
+  if (global_x == 0 || global_y == 0) return 0;
+  return enqueue(context, kernel, buffers, count, rows, first_row, global_x, global_y, local_x, 1, NULL);
 }
 
 int32_t esp_cl_launch_timed(esp_cl_context *context, esp_cl_kernel *kernel, esp_cl_buffer *const *buffers,
@@ -192,7 +201,7 @@ int32_t esp_cl_launch_timed(esp_cl_context *context, esp_cl_kernel *kernel, esp_
   if (global_x == 0 || global_y == 0) return 0;
   if (!context->profiling) return ESP_CL_BAD_ARGUMENT;
   cl_event event;
-  int32_t status = enqueue(context, kernel, buffers, count, rows, global_x, global_y, local_x, local_y, &event);
+  int32_t status = enqueue(context, kernel, buffers, count, rows, 0, global_x, global_y, local_x, local_y, &event);
   if (status) return status;
   cl_ulong start = 0, end = 0;
   status = esp_cl.clWaitForEvents(1, &event);

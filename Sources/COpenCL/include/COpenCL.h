@@ -101,7 +101,12 @@ int32_t esp_cl_kernel_arguments(const esp_cl_kernel *kernel);  // buffers and ro
 // row calls the operand absent. Zero items or rows do nothing.
 int32_t esp_cl_launch(esp_cl_context *context, esp_cl_kernel *kernel, esp_cl_buffer *const *buffers, int32_t count,
                       esp_cl_buffer *rows, uint64_t global_x, uint64_t global_y, uint32_t local_x, uint32_t local_y);
-// The same, waiting for its end; nanoseconds on the device. Needs a profiling queue.
+// The same over rows `first_row` to `first_row` + `global_y` of the buffer, so that the rows of many launches, each type at
+// a multiple of its own size, go to the device in one write.
+int32_t esp_cl_launch_from(esp_cl_context *context, esp_cl_kernel *kernel, esp_cl_buffer *const *buffers,
+                           int32_t count, esp_cl_buffer *rows, uint64_t first_row, uint64_t global_x,
+                           uint64_t global_y, uint32_t local_x);
+// As esp_cl_launch, waiting for its end; nanoseconds on the device. Needs a profiling queue.
 int32_t esp_cl_launch_timed(esp_cl_context *context, esp_cl_kernel *kernel, esp_cl_buffer *const *buffers,
                             int32_t count, esp_cl_buffer *rows, uint64_t global_x, uint64_t global_y,
                             uint32_t local_x, uint32_t local_y, uint64_t *nanoseconds);
