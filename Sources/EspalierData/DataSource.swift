@@ -61,6 +61,18 @@ public enum DataSource: Equatable, Sendable {
   }
 }
 
+extension DataSource {
+  /// The name without a directory.
+  public var name: String {
+    switch self {
+    case .fashionMNISTMini: FashionMNISTMini.name
+    case .idx(let name, _): name
+    case .cifar10: "cifar10"
+    case .synthetic: "synthetic"
+    }
+  }
+}
+
 extension DataSource: CustomStringConvertible {
   /// The form that `parse` reads.
   public var description: String {

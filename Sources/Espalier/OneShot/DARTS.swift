@@ -177,6 +177,29 @@ public final class DARTS: SearchStrategy {
   }
 }
 
+extension DARTS {
+  static let definition = StrategyDefinition(
+    name: name, summary: "mixes all candidates by softmax(α), first order",
+    paper: "Liu et al. 2019, arXiv:1806.09055",
+    parameters: [
+      SettingDescription("alpha_learning_rate", "0.0003", "Adam's learning rate for α"),
+      SettingDescription("alpha_weight_decay", "0.001", "weight decay on α"),
+      SettingDescription("alpha_beta1", "0.5", "Adam's decay of the mean for α"),
+      SettingDescription("alpha_beta2", "0.999", "Adam's decay of the square for α"),
+      SettingDescription("alpha_deviation", "0.001", "standard deviation of the first α"),
+    ],
+    make: { values throws(SettingError) in
+      DARTS(
+        learningRate: Float(try values.number("alpha_learning_rate", default: 3e-4, in: 0...10)),
+        betas: (
+          try values.number("alpha_beta1", default: 0.5, in: 0...0.9999),
+          try values.number("alpha_beta2", default: 0.999, in: 0...0.999999)
+        ),
+        weightDecay: Float(try values.number("alpha_weight_decay", default: 1e-3, in: 0...10)),
+        initialDeviation: try values.number("alpha_deviation", default: 1e-3, in: 0...10))
+    })
+}
+
 extension SearchSpace {
   func isLayerChoice(_ key: String) -> Bool { mutables[key]?.first is LayerChoice }
 }

@@ -62,6 +62,13 @@ public final class RandomSearch: SearchStrategy {
   }
 }
 
+extension RandomSearch {
+  static let definition = StrategyDefinition(
+    name: name, summary: "trains uniformly drawn paths, keeps the best of N by validation",
+    paper: "Li & Talwalkar 2019, arXiv:1902.07638", parameters: [],
+    make: { _ throws(SettingError) in RandomSearch() })
+}
+
 extension SearchSpace {
   /// Sampled decisions for one architecture; choices that were left out run their first candidate,
   /// whose result nobody uses.

@@ -128,6 +128,9 @@ public final class SearchContext {
     return result
   }
 
+  /// The generator with which a search of this seed begins.
+  static func generator(seed: UInt64) -> SeededGenerator { SeededGenerator(seed: seed ^ 0x5EA2C4) }
+
   /// A uniformly random architecture.
   public func randomArchitecture() -> [String: ResolvedChoice] {
     space.randomArchitecture(&generator)
@@ -135,6 +138,12 @@ public final class SearchContext {
 }
 
 extension SearchSpace {
+  /// The first architecture that the strategy `random` draws with a seed.
+  public func firstRandomArchitecture(seed: UInt64) -> Architecture {
+    var generator = SearchContext.generator(seed: seed)
+    return Architecture(randomArchitecture(&generator), in: choices)
+  }
+
   /// A uniformly random architecture.
   ///
   /// Of an input choice with a fixed number a uniform subset; of any number, fair coins. A candidate

@@ -63,7 +63,7 @@ extension ArchitectureError: CustomStringConvertible {
 }
 
 /// The name most like another by edit distance; nil when none is like it.
-func nearestName(to name: String, in names: [String]) -> String? {
+package func nearestName(to name: String, in names: [String]) -> String? {
   let wanted = Array(name.utf8.prefix(100))
   var best: (name: String, distance: Int)?
   for candidate in names.prefix(1000) {

@@ -76,10 +76,11 @@ public final class DARTSSpace: Module, SpaceModel {
     name: "darts", summary: "cells of mixed edges with the official eight primitives",
     paper: "Liu et al. 2019, arXiv:1806.09055",
     settings: [
-      SettingDescription("channels", "16, retraining 36", "channels of the first cells"),
-      SettingDescription("cells", "8, retraining 20", "number of cells"),
+      SettingDescription("channels", "16", retraining: "36", "channels of the first cells"),
+      SettingDescription("cells", "8", retraining: "20", "number of cells"),
       SettingDescription("nodes", "4", "intermediate nodes of a cell"),
-      SettingDescription("auxiliary_weight", "0.4", "weight of the auxiliary head's loss; 0: no head"),
+      SettingDescription(
+        "auxiliary_weight", "0.4", "retraining: weight of the auxiliary head's loss; 0: no head"),
     ],
     makeSupernet: { settings throws(SettingError) in
       try make(settings, channels: 16, cells: 8, isRetraining: false)

@@ -33,10 +33,16 @@ public final class MNISTSpace: Module, SpaceModel {
   static let definition = SpaceDefinition(
     name: "mnist", summary: "the guide's Net: a 3x3 or 5x5 convolution, a skip connection or none",
     paper: "NNI guide, \"Using NAS on NNI\"", settings: [],
-    makeSupernet: { settings throws(SettingError) in
-      MNISTSpace(image: settings.image, classes: settings.classes)
-    },
-    makeRetrainingNetwork: { settings throws(SettingError) in
-      MNISTSpace(image: settings.image, classes: settings.classes)
-    })
+    makeSupernet: { settings throws(SettingError) in try make(settings) },
+    makeRetrainingNetwork: { settings throws(SettingError) in try make(settings) })
+
+  private static func make(_ settings: SpaceSettings) throws(SettingError) -> any SpaceModel {
+    let image = settings.image
+    guard min(image.height, image.width) >= 2 else {
+      throw SettingError(
+        name: "image", value: "\(image.height)x\(image.width)",
+        expected: "at least 2x2 pixels for the pooling")
+    }
+    return MNISTSpace(image: image, classes: settings.classes)
+  }
 }

@@ -4,75 +4,26 @@ public struct SpaceSettings: Sendable {
   public var image: ImageShape
   /// Number of classes, or of outputs in a regression.
   public var classes: Int
-  /// Settings by name, as text.
-  public var values: [String: String]
+  /// Settings by name.
+  public var values: SettingValues
 
   /// Settings for a kind of data.
   public init(image: ImageShape, classes: Int, values: [String: String] = [:]) {
     self.image = image
     self.classes = classes
-    self.values = values
+    self.values = SettingValues(values)
   }
 
   /// A whole number by name.
   /// - Throws: `SettingError` when it is none or outside `range`.
   public func integer(_ name: String, default fallback: Int, in range: ClosedRange<Int>)
     throws(SettingError) -> Int
-  {
-    guard let text = values[name] else { return fallback }
-    guard let value = Int(text), range.contains(value) else {
-      throw SettingError(name: name, value: text, expected: "a whole number in \(range)")
-    }
-    return value
-  }
+  { try values.integer(name, default: fallback, in: range) }
 
   /// A number by name.
   public func number(_ name: String, default fallback: Double, in range: ClosedRange<Double>)
     throws(SettingError) -> Double
-  {
-    guard let text = values[name] else { return fallback }
-    guard let value = Double(text), range.contains(value) else {
-      throw SettingError(name: name, value: text, expected: "a number in \(range)")
-    }
-    return value
-  }
-}
-
-/// A setting that does not make sense.
-public struct SettingError: Error, CustomStringConvertible, Equatable {
-  /// Which.
-  public var name: String
-  /// What was given.
-  public var value: String
-  /// What would do.
-  public var expected: String
-
-  /// An error about one setting.
-  public init(name: String, value: String, expected: String) {
-    self.name = name
-    self.value = value
-    self.expected = expected
-  }
-
-  /// One line for people.
-  public var description: String { "setting \(name)=\(value): expected \(expected)" }
-}
-
-/// A setting or hyper-parameter, for lists and help.
-public struct SettingDescription: Sendable {
-  /// Its name in `--set name=value`.
-  public let name: String
-  /// Its default as text.
-  public let defaultValue: String
-  /// One line.
-  public let summary: String
-
-  /// A description.
-  public init(_ name: String, _ defaultValue: String, _ summary: String) {
-    self.name = name
-    self.defaultValue = defaultValue
-    self.summary = summary
-  }
+  { try values.number(name, default: fallback, in: range) }
 }
 
 /// A model of a space: a layer from images to class scores.
@@ -109,6 +60,29 @@ public struct SpaceDefinition: Sendable {
   public let makeSupernet: @Sendable (SpaceSettings) throws(SettingError) -> any SpaceModel
   /// Makes the network that is trained with an architecture applied.
   public let makeRetrainingNetwork: @Sendable (SpaceSettings) throws(SettingError) -> any SpaceModel
+
+  /// A space; a program with its own gives it to the command line.
+  ///
+  /// - Parameters:
+  ///   - name: Its name on the command line.
+  ///   - summary: One line.
+  ///   - paper: Where it comes from.
+  ///   - settings: What `--set` takes.
+  ///   - makeSupernet: Makes the network that is searched.
+  ///   - makeRetrainingNetwork: Makes the network that is trained with an architecture applied.
+  public init(
+    name: String, summary: String, paper: String, settings: [SettingDescription],
+    makeSupernet: @escaping @Sendable (SpaceSettings) throws(SettingError) -> any SpaceModel,
+    makeRetrainingNetwork: @escaping @Sendable (SpaceSettings) throws(SettingError)
+      -> any SpaceModel
+  ) {
+    self.name = name
+    self.summary = summary
+    self.paper = paper
+    self.settings = settings
+    self.makeSupernet = makeSupernet
+    self.makeRetrainingNetwork = makeRetrainingNetwork
+  }
 
   /// All spaces.
   public static let all: [SpaceDefinition] = [MNISTSpace.definition, DARTSSpace.definition]

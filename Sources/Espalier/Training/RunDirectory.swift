@@ -96,6 +96,16 @@ public final class RunDirectory {
     try? handle?.close()
   }
 
+  /// Forgets candidates of a session that was stopped while it evaluated: they are evaluated again.
+  func removeCandidates() throws(RunError) {
+    guard has("candidates.jsonl") else { return }
+    do {
+      try FileManager.default.removeItem(atPath: file("candidates.jsonl"))
+    } catch {
+      throw RunError("\(file("candidates.jsonl")) cannot be removed: \(error.localizedDescription)")
+    }
+  }
+
   private func append(_ text: String, to name: String, handle: inout FileHandle?) throws(RunError) {
     let target = file(name)
     do {

@@ -62,7 +62,7 @@ final class SearchSession {
         weightDecay: options.weightDecay, clipNorm: options.clipNorm)
     search = SearchContext(
       model: net, space: space, weights: weights, optimizer: optimizer,
-      objective: options.objective, generator: SeededGenerator(seed: options.seed ^ 0x5EA2C4),
+      objective: options.objective, generator: SearchContext.generator(seed: options.seed),
       evaluations: options.evaluations)
     try strategy.prepare(search)
   }
@@ -193,12 +193,15 @@ final class SearchSession {
       return options.objective.isLargerBetter ? value : -value
     }
     func noted(_ choices: [String: ResolvedChoice]) throws -> Double {
+      // The last epoch's checkpoint leads here again.
+      if callbacks.shouldStop() { throw TrainingInterrupted(step: stepNumber) }
       let score = try accuracy(choices)
       let architecture = Architecture(choices, in: search.space.choices)
       try directory?.appendCandidate(
         .object(["score": .number(score), "architecture": architecture.json]))
       return score
     }
+    try directory?.removeCandidates()
     let choices = try strategy.finish(search, evaluate: noted)
     let architecture = Architecture(choices, in: search.space.choices)
     let score = try accuracy(choices)
