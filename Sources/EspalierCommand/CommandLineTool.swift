@@ -1,0 +1,71 @@
+import ArgumentParser
+import Espalier
+import Foundation
+
+/// The `espalier` command line; a program with spaces of its own calls it too.
+public enum CommandLineTool {
+  /// Runs the process's arguments and ends the process.
+  ///
+  /// - Parameter spaces: Spaces that `--space` takes beside the built-in ones.
+  public static func main(spaces: [SpaceDefinition] = []) -> Never {
+    let arguments = Array(CommandLine.arguments.dropFirst())
+    exit(SpaceCatalog.$additional.withValue(spaces) { run(arguments) })
+  }
+
+  /// Runs one command line.
+  ///
+  /// - Returns: The exit code: 0 done, 1 the work failed, 2 bad usage or bad input, 130 and 143
+  ///   after a signal.
+  static func run(_ arguments: [String]) -> CInt {
+    do {
+      var command = try RootCommand.parseAsRoot(arguments)
+      try command.run()
+      return 0
+    } catch let error where RootCommand.exitCode(for: error) == .success {
+      // A request for help or the version.
+      Console.output(RootCommand.fullMessage(for: error))
+      return 0
+    } catch {
+      let failure = Failure(error)
+      Console.endProgress()
+      Console.error("espalier: \(failure.message)")
+      return failure.code
+    }
+  }
+}
+
+struct RootCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "espalier",
+    abstract: "Neural architecture search on any OpenCL GPU and on the CPU.",
+    discussion: """
+      Example:
+        espalier search --space darts --strategy darts --data fashion-mnist-mini --output runs/a
+        espalier retrain --space darts --architecture runs/a/architecture.json \\
+          --data fashion-mnist-mini --output runs/b
+
+      Exit codes: 0 done, 1 the work failed, 2 bad usage or bad input, 130 Ctrl-C, 143 SIGTERM.
+      """,
+    version: CommandLineTool.version,
+    subcommands: [
+      SearchCommand.self, RetrainCommand.self, EvaluateCommand.self, ExportCommand.self,
+      SpaceCommand.self, StrategiesCommand.self, DevicesCommand.self,
+    ])
+}
+
+extension CommandLineTool {
+  /// The version that `--version` prints and `config.json` holds.
+  public static let version = "0.1.0"
+}
+
+/// The spaces that the command line knows.
+enum SpaceCatalog {
+  @TaskLocal static var additional: [SpaceDefinition] = []
+
+  static var all: [SpaceDefinition] { SpaceDefinition.all + additional }
+
+  static func named(_ name: String) throws(UsageError) -> SpaceDefinition {
+    if let space = all.first(where: { $0.name == name }) { return space }
+    throw UsageError(unknown: "space", name, valid: all.map(\.name))
+  }
+}

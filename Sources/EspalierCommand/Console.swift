@@ -1,0 +1,81 @@
+import Espalier
+import Foundation
+
+/// Where text goes: results to standard output, everything else to standard error.
+enum Console {
+  /// Whether standard error is a terminal that understands control sequences.
+  static let isTerminal =
+    isatty(STDERR_FILENO) == 1 && ProcessInfo.processInfo.environment["TERM"] != "dumb"
+  /// Whether colours are welcome (no-color.org).
+  static let hasColour =
+    isTerminal && (ProcessInfo.processInfo.environment["NO_COLOR"] ?? "").isEmpty
+
+  /// The terminal's width in columns.
+  static var width: Int {
+    var size = winsize()
+    let isKnown = ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 20
+    return isKnown ? Int(size.ws_col) : 80
+  }
+
+  /// Writes a line of the result.
+  static func output(_ text: String) { write(text + "\n", to: STDOUT_FILENO) }
+
+  /// Writes a note.
+  static func note(_ text: String) {
+    endProgress()
+    write(text + "\n", to: STDERR_FILENO)
+  }
+
+  /// Writes the last line of a command that failed.
+  static func error(_ text: String) {
+    let isRed = hasColour
+    write((isRed ? "\u{1B}[31m" : "") + text + (isRed ? "\u{1B}[0m" : "") + "\n", to: STDERR_FILENO)
+  }
+
+  /// Shows a line that the next one replaces; only on a terminal.
+  static func progress(_ text: String) {
+    write("\r" + String(text.prefix(width - 1)) + "\u{1B}[K", to: STDERR_FILENO)
+    hasOpenLine.set(true)
+  }
+
+  /// Ends a progress line, so that what follows stands alone.
+  static func endProgress() {
+    if hasOpenLine.exchange(false) { write("\n", to: STDERR_FILENO) }
+  }
+
+  private static let hasOpenLine = SharedFlag()
+
+  private static func write(_ text: String, to descriptor: CInt) {
+    var bytes = Array(text.utf8)[...]
+    while !bytes.isEmpty {
+      let count = bytes.withUnsafeBytes { Foundation.write(descriptor, $0.baseAddress, $0.count) }
+      if count < 0 && errno == EINTR { continue }
+      // Nobody reads any more, or the disk is full: there is nowhere left to say so.
+      if count <= 0 { return }
+      bytes = bytes.dropFirst(count)
+    }
+  }
+}
+
+/// Aligned columns for people.
+struct Table {
+  private var rows: [[String]]
+
+  init(_ header: [String]) { rows = [header] }
+
+  mutating func add(_ row: [String]) { rows.append(row) }
+
+  var text: String {
+    let widths = (rows.first ?? []).indices.map { column in
+      rows.map { $0[column].count }.max() ?? 0
+    }
+    return rows.map { row in
+      let cells = zip(row, widths).map { cell, width in
+        cell + String(repeating: " ", count: width - cell.count)
+      }
+      let line = cells.joined(separator: "  ")
+      return String(line.reversed().drop { $0 == " " }.reversed())
+    }
+    .joined(separator: "\n")
+  }
+}

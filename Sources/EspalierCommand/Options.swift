@@ -1,0 +1,76 @@
+import ArgumentParser
+import Espalier
+
+/// What `search`, `retrain` and `evaluate` share.
+struct TaskOptions: ParsableArguments {
+  @Option(help: "The search space; `espalier space list` shows all.")
+  var space: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "The images: fashion-mnist-mini, synthetic, mnist:DIR, fashion-mnist:DIR, usps:DIR or "
+        + "cifar10:DIR.", valueName: "name"))
+  var data: String?
+
+  @Option(help: "auto, cpu or opencl:N as `espalier devices` counts (default: auto).")
+  var device: String?
+
+  @Option(help: "Images in a batch (default: search 64, retrain 96).")
+  var batch: Int?
+
+  @Option(help: "Fixes weights, shuffles and draws (default: 0).")
+  var seed: UInt64?
+
+  @Option(
+    name: .customLong("set"),
+    help: ArgumentHelp(
+      "A setting or hyper-parameter, such as images=512, channels=8 or learning_rate=0.05; "
+        + "repeatable.", valueName: "key=value"))
+  var settings: [String] = []
+
+  @Option(help: ArgumentHelp("A run's config.json; flags go before it.", valueName: "file"))
+  var config: String?
+
+  @Flag(help: "Print one line of JSON on standard output, everything else on standard error.")
+  var json = false
+
+  /// What was given, by the names of `config.json`.
+  func given() throws -> RunFields {
+    var fields = try RunFields(settings: settings)
+    fields["space"] = space
+    fields["data"] = try data.map { try DataSource.parse($0).absolute.description }
+    fields["device"] = try device.map { "\(try InstalledDevices.named($0))" }
+    fields["batch"] = batch.map(String.init)
+    fields["seed"] = seed.map(String.init)
+    return fields
+  }
+}
+
+/// What verbs that write a run folder share.
+struct RunOptions: ParsableArguments {
+  @Option(help: "Passes over the training images (default: search 50, retrain 20).")
+  var epochs: Int?
+
+  @Option(
+    help: ArgumentHelp(
+      "The run's folder, new or empty (default: runs/N, N the next free number).",
+      valueName: "dir"))
+  var output: String?
+
+  @Flag(help: "Go on with the run in --output where it stopped.")
+  var resume = false
+
+  @Option(help: ArgumentHelp("Steps between log lines (default: 10).", valueName: "steps"))
+  var logEvery: Int?
+
+  func validate() throws {
+    if resume && output == nil {
+      throw ValidationError("--resume needs --output DIR, the folder of the run to go on with")
+    }
+  }
+
+  func add(to fields: inout RunFields) {
+    fields["epochs"] = epochs.map(String.init)
+    fields["log_every"] = logEvery.map(String.init)
+  }
+}

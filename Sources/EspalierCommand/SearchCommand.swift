@@ -1,0 +1,95 @@
+import ArgumentParser
+import Espalier
+import Foundation
+
+struct SearchCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "search",
+    abstract: "Train a supernet by a strategy and write the best architecture.",
+    discussion: """
+      Example:
+        espalier search --space darts --strategy darts --data fashion-mnist-mini --epochs 5 \\
+          --set channels=8 --set cells=3 --output runs/a
+
+      Writes architecture.json, config.json, log.jsonl, epochs/, checkpoints and summary.json.
+      Ctrl-C stops after the step with a checkpoint; --resume goes on bit for bit.
+      Settings: `espalier space show SPACE`, `espalier strategies`; common ones are images,
+      test_images, split, evaluations, learning_rate, momentum, weight_decay, clip_norm, crop, flip.
+      """)
+
+  @OptionGroup var task: TaskOptions
+  @OptionGroup var options: RunOptions
+
+  @Option(help: "The strategy; `espalier strategies` shows all.")
+  var strategy: String?
+
+  @Flag(help: "Leave out the random architectures that are evaluated beside the result.")
+  var noBaseline = false
+
+  @Flag(help: "Check everything and say what would run, without writing anything.")
+  var dryRun = false
+
+  func run() throws {
+    Interruption.endsAtOnce()
+    var given = try task.given()
+    options.add(to: &given)
+    given["strategy"] = strategy
+    if noBaseline { given["baseline"] = "false" }
+    let resumed = options.resume ? try RunFields.resumed(options.output, verb: "search") : nil
+    let fields = try RunFields.merged(
+      given: given, config: task.config, resumed: resumed, output: options.output, verb: "search")
+    if resumed != nil, let output = options.output,
+      FileManager.default.fileExists(atPath: "\(output)/summary.json")
+    {
+      return try report(RunDirectory(output, isResuming: true))
+    }
+    let plan = try SearchPlan(fields, given: given)
+    if dryRun { return try plan.describe(json: task.json) }
+    let folder = try RunFolder(output: options.output, isResuming: options.resume, json: task.json)
+    do {
+      if resumed == nil {
+        try folder.directory.write(.object(plan.configuration), to: "config.json")
+      }
+      Interruption.pollsSignals()
+      try plan.run(in: folder.directory, isResuming: options.resume)
+    } catch {
+      folder.abandonIfUntouched()
+      throw error
+    }
+    try report(folder.directory)
+  }
+
+  /// Prints the result of a finished run.
+  private func report(_ directory: RunDirectory) throws {
+    guard case .object(var object) = try directory.read("summary.json") else {
+      throw UsageError("\(directory.file("summary.json")): expected a JSON mapping")
+    }
+    let architecture = try directory.read("architecture.json")
+    if task.json {
+      object["output"] = .string(directory.path)
+      object["architecture"] = architecture
+      return Console.output(JSONValue.object(object).compactText)
+    }
+    var table = Table(["search", ""])
+    table.add(["architecture", directory.file("architecture.json")])
+    for (key, label) in [
+      ("validation_accuracy", "validation accuracy, shared weights"),
+      ("random_baseline_accuracy", "best of random architectures"),
+      ("parameters", "parameters of the supernet"), ("search_seconds", "seconds"),
+    ] {
+      if let value = object[key] { table.add([label, value.shortText]) }
+    }
+    Console.output(table.text)
+  }
+}
+
+extension JSONValue {
+  /// For tables: numbers with four decimals.
+  var shortText: String {
+    switch self {
+    case .number(let value): String(format: "%.4f", value)
+    case .string(let text): text
+    default: compactText
+    }
+  }
+}

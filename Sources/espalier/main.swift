@@ -1,0 +1,3 @@
+import EspalierCommand
+
+CommandLineTool.main()
