@@ -3,7 +3,7 @@
 // The divisor is a product of a row and a column count: taps inside the image, or, with count_include_pad, inside the
 // padded image (a window may reach beyond that too, in ceil mode), as in PyTorch. So both directions are separable: a
 // column of the window is summed first, and with stride 1 neighbouring windows share columns. The backward gathers, as
-// in max pooling.
+// in max pooling. A pixel may lie in at most 256 rows of windows.
 #ifndef ESP_ISA
 #define ESP_SELF "avg_pool2d.c"
 #include "dispatch.h"
@@ -43,10 +43,12 @@ ESP_LANES_INLINE lanes ESP_NAME(avg_column)(const real *x, int64_t step, int64_t
 }
 
 // One row of the output, n ≤ LANES channels; x is the image's.
-ESP_LANES_INLINE void ESP_NAME(avg_pool_row)(const esp_avg_pool2d_row *r, const real *x, real *y, int64_t oh, int64_t n) {
+ESP_LANES_INLINE void ESP_NAME(avg_pool_row)(const esp_avg_pool2d_row *r, const real *x, real *y, int64_t oh,
+                                             int64_t n) {
   int64_t sx = r->operand[0].stride, sy = r->operand[1].stride, step = r->w * sx;
   ESP_NAME(avg_window) v = ESP_NAME(avg_window_at)(oh, r->stride_h, r->pad_h, r->r, r->h, r->count_include_pad);
-  const int64_t rows = v.end - v.first, outputs = r->ow, width = r->w, taps = r->s, stride_w = r->stride_w, pad = r->pad_w;
+  const int64_t rows = v.end - v.first, outputs = r->ow, width = r->w;
+  const int64_t taps = r->s, stride_w = r->stride_w, pad = r->pad_w;
   int64_t ow = 0;
   const real *p = x + v.first * step;
   for (; ow < outputs; ow++, y += sy) {
@@ -111,7 +113,7 @@ ESP_LANES_INLINE lanes ESP_NAME(avg_share)(const real *dy, int64_t step, int64_t
   return sum;
 }
 
-#define TALLEST 256  // rows that cover a pixel; there are at most as many as a window has
+#define TALLEST 256  // output rows that may cover a pixel: taps / stride
 
 // One row of the input, n ≤ LANES channels; dy is the image's.
 ESP_LANES_INLINE void ESP_NAME(avg_pool_backward_row)(const esp_avg_pool2d_row *r, const real *dy, real *dx, int64_t h,
@@ -120,7 +122,8 @@ ESP_LANES_INLINE void ESP_NAME(avg_pool_backward_row)(const esp_avg_pool2d_row *
   real share[TALLEST];
   while (o0 * r->stride_h + r->r <= h + r->pad_h) o0++;
   for (o1 = o0; o1 < r->oh && o1 * r->stride_h <= h + r->pad_h && o1 - o0 < TALLEST; o1++) {
-    share[o1 - o0] = (real)1 / (real)ESP_NAME(avg_window_at)(o1, r->stride_h, r->pad_h, r->r, r->h, r->count_include_pad).count;
+    ESP_NAME(avg_window) v = ESP_NAME(avg_window_at)(o1, r->stride_h, r->pad_h, r->r, r->h, r->count_include_pad);
+    share[o1 - o0] = (real)1 / (real)v.count;
   }
   const real *d = dy + o0 * step;
   const real whole = (real)1 / (real)r->s;

@@ -21,7 +21,8 @@ ESP_DISPATCH(esp_running_update_f32)
 #define STRIP 64  // pixels: 64 · 16 floats stay in the first-level cache for the second pass
 
 // Mean and M2 = Σ (x − mean)² of one image, n ≤ LANES channels from c on.
-static void ESP_NAME(image_moments)(const real *x, int64_t stride, int64_t pixels, int64_t n, double *mean, double *m2) {
+ESP_LANES_INLINE void ESP_NAME(image_moments)(const real *x, int64_t stride, int64_t pixels, int64_t n, double *mean,
+                                              double *m2) {
   double mu[LANES] = {0}, deviations[LANES] = {0};
   for (int64_t first = 0; first < pixels; first += STRIP) {
     int64_t strip = pixels - first < STRIP ? pixels - first : STRIP;
@@ -177,8 +178,9 @@ void ESP_KERNEL(esp_normalize)(void *const *base, const void *rows, int32_t coun
 // ---- backward ----
 
 // Σ dy and Σ dy·(x − mean) of one image, n ≤ LANES channels.
-static void ESP_NAME(image_sums)(const real *x, int64_t stride_x, const real *dy, int64_t stride_dy, int64_t pixels,
-                                 int64_t n, const real *mean, double *sum, double *product) {
+ESP_LANES_INLINE void ESP_NAME(image_sums)(const real *x, int64_t stride_x, const real *dy, int64_t stride_dy,
+                                           int64_t pixels, int64_t n, const real *mean, double *sum,
+                                           double *product) {
   double s[LANES] = {0}, q[LANES] = {0};
   lanes m = lanes_load_part(mean, n);
   for (int64_t first = 0; first < pixels; first += STRIP) {

@@ -44,8 +44,8 @@ static esp_work copy_measure(const void *row) {
   return (esp_work){esp_view_units(&v), (double)(length < ESP_VIEW_BLOCK ? length : ESP_VIEW_BLOCK) * element + 2};
 }
 
-// y[m·step_y + i] = x[m + i·step_x] in squares of four: every cache line is touched in turn, on whichever side the lines
-// lie further apart, because planes a power of two apart share the sets of a cache.
+// y[m·step_y + i] = x[m + i·step_x] in squares of four. Cache lines are finished one after the other on the side where
+// they lie further apart: planes a power of two apart share the sets of a cache.
 typedef uint32_t four __attribute__((vector_size(16), aligned(4)));
 static inline void transpose_four(const uint32_t *x, uint32_t *y, int64_t step_x, int64_t step_y) {
   four a = *(const four *)x, b = *(const four *)(x + step_x);

@@ -72,7 +72,9 @@ ESP_LANES_INLINE lane_mask lanes_bytes(const uint8_t *p, int64_t n) { return n >
 ESP_LANES_INLINE void lanes_store_bytes(uint8_t *p, lane_mask v, int64_t n) {
   if (n > 0) *p = (uint8_t)v;
 }
-ESP_LANES_INLINE lane_mask lanes_bytes_equal(const uint8_t *p, int64_t n, uint8_t value) { return n > 0 && *p == value; }
+ESP_LANES_INLINE lane_mask lanes_bytes_equal(const uint8_t *p, int64_t n, uint8_t value) {
+  return n > 0 && *p == value;
+}
 ESP_LANES_INLINE lane_bytes lanes_byte(uint8_t x) { return x; }
 ESP_LANES_INLINE lane_bytes lanes_choose_bytes(lane_mask m, lane_bytes a, lane_bytes b) { return m ? a : b; }
 ESP_LANES_INLINE void lanes_put_bytes(uint8_t *p, lane_bytes v, int64_t n) {

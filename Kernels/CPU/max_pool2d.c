@@ -61,8 +61,8 @@ typedef struct {
 
 // Horizontal maxima of outputs w0 … w1 − 1 over one input row. Adds 0·v to `nan` for every v, so that a NaN (or an
 // infinity) shows there and the row is done again by the definition; comparisons here need not care for NaN.
-ESP_LANES_INLINE lanes ESP_NAME(pool_line)(const esp_max_pool2d_row *r, const real *x, int64_t n, int64_t w0, int64_t w1,
-                                           ESP_NAME(pool_ring) *ring, lanes nan) {
+ESP_LANES_INLINE lanes ESP_NAME(pool_line)(const esp_max_pool2d_row *r, const real *x, int64_t n, int64_t w0,
+                                           int64_t w1, ESP_NAME(pool_ring) *ring, lanes nan) {
   int64_t sx = r->operand[0].stride;
   const lanes zero = lanes_splat(0);
   const int64_t step = r->stride_w, pad = r->pad_w, width = r->w;
@@ -103,8 +103,8 @@ ESP_LANES_INLINE lanes ESP_NAME(pool_line)(const esp_max_pool2d_row *r, const re
 }
 
 // Rows oh0 … oh1 − 1 of an image, n ≤ LANES channels; false where the input has a value that is not finite.
-ESP_LANES_INLINE bool ESP_NAME(pool_3x3)(const esp_max_pool2d_row *r, const real *x, int64_t n, int64_t oh0, int64_t oh1,
-                                         real *y, uint8_t *index) {
+ESP_LANES_INLINE bool ESP_NAME(pool_3x3)(const esp_max_pool2d_row *r, const real *x, int64_t n, int64_t oh0,
+                                         int64_t oh1, real *y, uint8_t *index) {
   ESP_NAME(pool_ring) ring[3];
   lanes nan = lanes_splat(0);
   const int64_t sy = r->operand[1].stride, si = r->operand[2].stride;
@@ -157,8 +157,9 @@ static void ESP_NAME(max_pool_body)(void *const *base, const void *row, int64_t 
       else done = ESP_NAME(pool_3x3)(r, x + c, n, oh0, oh1, y + c, index + c);
     }
     for (int64_t at = unit; at < end && !done; at++) {
-      int64_t pixels = (at - unit) * r->ow;
-      ESP_NAME(max_pool_row)(r, x, oh0 + at - unit, y + pixels * r->operand[1].stride, index + pixels * r->operand[2].stride);
+      ESP_NAME(max_pool_row)(r, x, oh0 + at - unit, y, index);
+      y += r->ow * r->operand[1].stride;
+      index += r->ow * r->operand[2].stride;
     }
   }
 }
@@ -184,8 +185,8 @@ static esp_work ESP_NAME(max_pool_backward_measure)(const void *row) {
 }
 
 // Adds the windows of one output row that cover a pixel: taps `tap`, tap − step, … from the left.
-ESP_LANES_INLINE lanes ESP_NAME(pool_hits)(const real *dy, int64_t sy, const uint8_t *index, int64_t si, int64_t windows,
-                                           int64_t tap, int64_t step, int64_t n, lanes sum) {
+ESP_LANES_INLINE lanes ESP_NAME(pool_hits)(const real *dy, int64_t sy, const uint8_t *index, int64_t si,
+                                           int64_t windows, int64_t tap, int64_t step, int64_t n, lanes sum) {
   for (int64_t p = 0; p < windows; p++) {
     lane_mask hit = lanes_bytes_equal(index + p * si, n, (uint8_t)(tap - p * step));
     sum = lanes_select(hit, sum + lanes_load_part(dy + p * sy, n), sum);

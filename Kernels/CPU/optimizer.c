@@ -1,8 +1,8 @@
 // Gradient norm, clipping, and the updates of SGD, Adam / AdamW and RMSProp, as in torch.optim.
 //
 // A row is a range of the flat parameters; all rows of a call are cut into blocks and run in one fork-join. The norm is
-// summed in double over blocks of 4,096 elements, added in order. A norm that is not finite sets scale[2], and from then
-// on no update writes anything until the host clears it.
+// summed in double over blocks of 4,096 elements, added in order. A norm that is not finite sets scale[2]; from then on
+// no update writes anything until the host clears it.
 #ifndef ESP_ISA
 #define ESP_SELF "optimizer.c"
 #include "dispatch.h"

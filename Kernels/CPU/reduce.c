@@ -80,7 +80,10 @@ typedef struct {
   int64_t width, groups, units, parts;
 } esp_reduce_plan;
 static inline esp_reduce_plan esp_reduce_plan_make(const esp_reduce_row *r, int64_t width) {
-  esp_reduce_plan p = {esp_axes_make(r->kept, r->kept_stride), esp_axes_make(r->reduced, r->reduced_stride), 0, 1, 0, 0, 1};
+  esp_reduce_plan p = {.kept = esp_axes_make(r->kept, r->kept_stride)};
+  p.reduced = esp_axes_make(r->reduced, r->reduced_stride);
+  p.parts = p.width = 1;
+  if (p.kept.total == 0) return p;
   p.columns = p.kept.stride[3] == 1 && p.kept.size[3] > 1 && p.reduced.stride[3] != 1;
   p.width = p.columns ? width : 1;
   p.groups = (p.kept.size[3] + p.width - 1) / p.width;
@@ -301,8 +304,8 @@ static void reduce_columns(int kind, const real *x, int64_t n, const esp_axes *r
 // ---- units ----
 
 // The results of a unit over a part of the range; returns how many there are, and where the first lies in y.
-static int64_t unit_partials(const esp_reduce_row *r, const esp_reduce_plan *p, const real *x, int64_t unit, int64_t part,
-                             esp_partial *result, int64_t *at) {
+static int64_t unit_partials(const esp_reduce_row *r, const esp_reduce_plan *p, const real *x, int64_t unit,
+                             int64_t part, esp_partial *result, int64_t *at) {
   int64_t from = p->reduced.total * part / p->parts, to = p->reduced.total * (part + 1) / p->parts;
   int64_t c = unit % p->groups * p->width, n = p->kept.size[3] - c < p->width ? p->kept.size[3] - c : p->width;
   *at = unit / p->groups * p->kept.size[3] + c;

@@ -91,6 +91,8 @@ static inline esp_runs esp_runs_of(int64_t pixels, int64_t channels, int dense, 
   return (esp_runs){1, (end < total ? end : total) - start, start, 1};
 }
 // Elements from an operand's offset to the first run.
-static inline int64_t esp_runs_start(esp_runs runs, int64_t stride) { return runs.dense ? runs.first : runs.first * stride; }
+static inline int64_t esp_runs_start(esp_runs runs, int64_t stride) {
+  return runs.dense ? runs.first : runs.first * stride;
+}
 
 #endif
