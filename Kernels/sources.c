@@ -1,5 +1,5 @@
-// The text of rows.h and of all OpenCL kernels, embedded, in the order they must be compiled: rows.h, common.cl, then the
-// stems, which depend on nothing else.
+// The text of rows.h and of all OpenCL kernels, embedded, in the order they must be compiled: rows.h, common.cl, then
+// the stems, which depend on nothing else.
 #include "include/CKernels.h"
 
 // Each text ends with a zero of its own.

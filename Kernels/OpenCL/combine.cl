@@ -1,7 +1,7 @@
 // Weighted sum of up to 16 tensors in one pass, and the gradient of its weights.
 //
-// Operands are [pixels, channels] with pixel strides of their own; absent ones are skipped. Added in order, so the result
-// does not depend on the strides.
+// Operands are [pixels, channels] with pixel strides of their own; absent ones are skipped. Added in order, so the
+// result does not depend on the strides.
 
 #define ESP_COMBINE_X(type) \
   __global type *restrict x0, __global type *restrict x1, __global type *restrict x2, __global type *restrict x3, \

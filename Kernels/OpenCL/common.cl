@@ -1,7 +1,7 @@
 // What the kernels of all stems share: partial vectors, ranges of contiguous elements, strided views, exact sums.
 //
-// Every kernel takes one pointer per operand of its row, in order, then the rows. Dimension 1 is the row; dimension 0 is
-// an item of the row: enough work for a CPU core (16 channels as one float16), any local size, no barrier. The comment
+// Every kernel takes one pointer per operand of its row, in order, then the rows. Dimension 1 is the row; dimension 0
+// is an item of the row: enough work for a CPU core (16 channels as one float16), any local size, no barrier. The comment
 // above a kernel says how many items a row has; where fewer are launched, each does several.
 #define ESP_ROW(type) const __global type *row = rows + get_global_id(1)
 #define ESP_ITEMS(item, count) for (int item = get_global_id(0); item < (count); item += (int)get_global_size(0))
@@ -49,8 +49,8 @@ inline float esp_sum16(float16 v) {
   return (b.s0 + b.s2) + (b.s1 + b.s3);
 }
 
-// Eight vectors of n elements, `step` apart, to and from registers. Only the whole ones are unrolled: eight copies of the
-// partial case would take the compiler longer than they save.
+// Eight vectors of n elements, `step` apart, to and from registers. Only the whole ones are unrolled: eight copies of
+// the partial case would take the compiler longer than they save.
 #define ESP_LOAD8(acc, p, step, n)                                                                 \
   if ((n) == 16) {                                                                                 \
     ESP_UNROLL for (int t = 0; t < 8; t++) acc[t] = vload16(0, (p) + t * (step));                  \

@@ -1,8 +1,8 @@
 // Convolution of any shape, channels-last, in three directions. Weights [r, s, c / groups, k].
 //
 // Forward: 8 pixels of a row x 32 outputs in registers. Backward to the input: dx itself accumulates, tap by tap, with
-// 16 x 16 weights transposed in registers. Backward to the weight: 8 inputs x 32 outputs of one tap, summed over a group
-// of images; the groups are then added in order.
+// 16 x 16 weights transposed in registers. Backward to the weight: 8 inputs x 32 outputs of one tap, summed over a
+// group of images; the groups are then added in order.
 
 // acc[t] += Σ_ci x[t, ci]·w[ci] for one tap; N vectors of outputs, the last with `rest` of them.
 #define ESP_CONV_TAP(N, TEST)                                                                      \

@@ -57,7 +57,7 @@ ESP_FILL(esp_fill_i32, int, as_int(row->scalar[0]))
 // items: (pixels · channels + 1023) / 1024
 ESP_FILL(esp_fill_8, uchar, (uchar)as_int(row->scalar[0]))
 
-// To int32: towards zero; saturates, NaN gives 0. A byte is a Bool: what is not zero becomes 1; a byte itself is copied.
+// To int32: towards zero; saturates, NaN gives 0. A byte is a Bool: what is not zero becomes 1; a byte is copied.
 inline float esp_cast_float(const __global uchar *x, int from, long i) {
   if (from == ESP_FLOAT32) return ((const __global float *)x)[i];
   return from == ESP_INT32 ? (float)((const __global int *)x)[i] : (float)x[i];

@@ -1,5 +1,5 @@
-// Cross-entropy of logits [N, classes] with label smoothing, and its gradient. A label outside the classes has no target
-// of its own. An item is a sample.
+// Cross-entropy of logits [N, classes] with label smoothing, and its gradient. A label outside the classes has no
+// target of its own. An item is a sample.
 
 inline float esp_logits_max(const __global float *x, int size) {
   float best = -INFINITY;

@@ -44,7 +44,8 @@ inline void esp_dw_backward(const __global float *dy, const __global float *weig
       for (int kx = 0; kx < s; kx++) {
         const int ox = esp_output_of(ix + pw - kx * dw, sw, ow);
         if (ox < 0) continue;
-        sum = fma(esp_load_float(dy + (long)(oy * ow + ox) * ys, n), esp_load_float(weight + (ky * s + kx) * c, n), sum);
+        const float16 tap = esp_load_float(weight + (ky * s + kx) * c, n);
+        sum = fma(esp_load_float(dy + (long)(oy * ow + ox) * ys, n), tap, sum);
       }
     }
     esp_store_float(sum, dx + (long)ix * xs, n);

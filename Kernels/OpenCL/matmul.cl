@@ -1,6 +1,6 @@
 // Batched matrix products, row-major with leading dimensions. Item: 8 rows x 32 columns of one product.
 //
-// With b as it lies, two vectors across the columns, one broadcast a row; with b transposed, 4 x 4 dot products along k.
+// With b as it lies: two vectors across the columns, one broadcast a row. With b transposed: 4 x 4 dot products along k.
 // Rows and columns beyond the end repeat the last one and are not stored.
 
 inline void esp_matmul_columns(const __global float *a, const int row_a, const int step_a, const __global float *b,

@@ -1,7 +1,7 @@
 // Maximum pooling, channels-last, and its gradient through the stored window index (byte: row·s + column).
 //
 // Item: one image row x 16 channels. The first maximum in row-major order of the window wins, padding never wins; a NaN
-// wins over all, the last one of several, as in PyTorch. The gradient is gathered, so there are no atomics and one order.
+// wins over all, the last one of several, as in PyTorch. The gradient is gathered: no atomics, one order.
 
 #define ESP_MAX_TAP(value, number)                                                                 \
   {                                                                                                \

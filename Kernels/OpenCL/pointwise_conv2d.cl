@@ -1,8 +1,8 @@
 // 1 x 1 convolution with stride 1, no padding and one group, channels-last: pixels of all images are one long list.
 //
-// Item: 128 pixels x 16 channels of the result. 16 rows of weights (transposed for the gradient) stay in registers while
-// the pixels pass, 8 at a time; the result accumulates in place over blocks of 16 summed channels. The weight's gradient
-// is that of conv2d.cl with r = s = 1.
+// Item: 128 pixels x 16 channels of the result. 16 rows of weights (transposed for the gradient) stay in registers
+// while the pixels pass, 8 at a time; the result accumulates in place over blocks of 16 summed channels. The weight's
+// gradient is that of conv2d.cl with r = s = 1.
 
 #define ESP_POINTWISE_PIXELS 128
 

@@ -1,8 +1,8 @@
 // Random numbers: Philox 4x32-10 (Salmon et al. 2011) with counter (element / 4, 0, draw, step) and key (seed low, seed
 // high), so that an element's number depends on nothing but those. 16 counters at a time.
 //
-// Uniform: (u >> 8)·2⁻²⁴, the same bits on every device. Normal: Box-Muller over the words (0, 1) and (2, 3) of a counter,
-// r·cos, r·sin with r = √(−2·log v₀) and the angle 2π·v₁, v = ((u >> 8) + 1)·2⁻²⁴. Gumbel: −log(−log v) with
+// Uniform: (u >> 8)·2⁻²⁴, the same bits on every device. Normal: Box-Muller over the words (0, 1) and (2, 3) of a
+// counter, r·cos, r·sin with r = √(−2·log v₀) and the angle 2π·v₁, v = ((u >> 8) + 1)·2⁻²⁴. Gumbel: −log(−log v) with
 // v = max(u >> 8, 1)·2⁻²⁴. Keep: 1 / (1 − p) where uniform ≥ p, else 0.
 
 // The high halves of a·b, as products of even and odd lanes: PoCL's mul_hi goes lane by lane.

@@ -1,5 +1,5 @@
-// CLBlast, opened at run time. Measured on PoCL: right, but 20-28 GFLOP/s and seconds for a first call; it is the oracle
-// and the general matrix product of GPUs, never part of a search step on PoCL.
+// CLBlast, opened at run time. Measured on PoCL: right, but 20-28 GFLOP/s and seconds for a first call; it is the
+// oracle and the general matrix product of GPUs, never part of a search step on PoCL.
 #include "internal.h"
 
 #if ESP_HAVE_CL && __has_include(<clblast_c.h>)

@@ -1,5 +1,5 @@
-// Contexts, buffers and transfers. Bytes are counted here because some drivers abort where memory ends (PoCL takes it at
-// first use, long after the buffer was granted).
+// Contexts, buffers and transfers. Bytes are counted here because some drivers abort where memory ends (PoCL takes it
+// at first use, long after the buffer was granted).
 #include "internal.h"
 
 #if ESP_HAVE_CL
@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-// What the machine can still give, for devices that share its memory: the smaller of free memory and the control group's
-// limit; 0 where it cannot be told.
+// What the machine can still give, for devices that share its memory: the smaller of free memory and the control
+// group's limit; 0 where it cannot be told.
 static uint64_t host_memory_available(void) {
   uint64_t available = 0, value;
   char line[256];

@@ -113,7 +113,9 @@ static int32_t list_devices(void) {
                        "no OpenCL driver: no .icd file in %s names a library that opens",
                        folder ? folder : "/etc/OpenCL/vendors");
   }
-  if (status) return esp_cl_fail(status, load_text, sizeof load_text, "clGetPlatformIDs: %s", esp_cl_status_name(status));
+  if (status) {
+    return esp_cl_fail(status, load_text, sizeof load_text, "clGetPlatformIDs: %s", esp_cl_status_name(status));
+  }
   cl_platform_id *ids = calloc(platforms, sizeof *ids);
   if (!ids || (status = esp_cl.clGetPlatformIDs(platforms, ids, NULL))) {
     free(ids);
