@@ -1,4 +1,5 @@
-// Programs, kernels and launches. Results of builds, failures too, are remembered by a 128-bit hash of texts and options.
+// Programs, kernels and launches. Results of builds, failures too, are remembered by a 128-bit hash of texts and
+// options.
 #include "internal.h"
 
 #if ESP_HAVE_CL

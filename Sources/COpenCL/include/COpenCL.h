@@ -54,7 +54,8 @@ typedef struct esp_cl_program esp_cl_program;
 typedef struct esp_cl_kernel esp_cl_kernel;
 
 int32_t esp_cl_open(int32_t device, int32_t profiling, esp_cl_context **out, char *error, size_t capacity);
-void esp_cl_close(esp_cl_context *context);  // waits, then releases programs, kernels and queue; buffers are the caller's
+// Waits, then releases programs, kernels and queue. Release buffers before: they hold on to their context.
+void esp_cl_close(esp_cl_context *context);
 
 // Bytes of live buffers, their maximum, and what they may reach (drivers may abort where memory really ends).
 uint64_t esp_cl_bytes_used(const esp_cl_context *context);
@@ -85,8 +86,8 @@ int32_t esp_cl_finish(esp_cl_context *context);
 
 // ---- programs and launches ----
 
-// Builds the texts as one program with `-cl-std=CL1.2` and the options (may be NULL). Equal texts and options return the
-// same program, or the same failure, without another build. `log`: the compiler's text, with the names given.
+// Builds the texts as one program with `-cl-std=CL1.2` and the options (may be NULL). Equal texts and options return
+// the same program, or the same failure, without another build. `log`: the compiler's text, with the names given.
 int32_t esp_cl_build(esp_cl_context *context, const char *const *names, const char *const *texts,
                      const size_t *lengths, int32_t count, const char *options, esp_cl_program **out, char *log,
                      size_t capacity);
@@ -101,8 +102,8 @@ int32_t esp_cl_kernel_arguments(const esp_cl_kernel *kernel);  // buffers and ro
 // row calls the operand absent. Zero items or rows do nothing.
 int32_t esp_cl_launch(esp_cl_context *context, esp_cl_kernel *kernel, esp_cl_buffer *const *buffers, int32_t count,
                       esp_cl_buffer *rows, uint64_t global_x, uint64_t global_y, uint32_t local_x, uint32_t local_y);
-// The same over rows `first_row` to `first_row` + `global_y` of the buffer, so that the rows of many launches, each type at
-// a multiple of its own size, go to the device in one write.
+// The same over rows `first_row` to `first_row` + `global_y` of the buffer, so that the rows of many launches, each type
+// at a multiple of its own size, go to the device in one write.
 int32_t esp_cl_launch_from(esp_cl_context *context, esp_cl_kernel *kernel, esp_cl_buffer *const *buffers,
                            int32_t count, esp_cl_buffer *rows, uint64_t first_row, uint64_t global_x,
                            uint64_t global_y, uint32_t local_x);
