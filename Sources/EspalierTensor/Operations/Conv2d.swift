@@ -116,7 +116,11 @@ struct Conv2dBackwardWeight: Operation {
   func emit(into builder: inout LaunchBuilder) {
     let x = builder.operandTypes[0].shape
     let y = builder.operandTypes[1].shape
-    let groups = max(1, min(x[0], Int(ESP_WEIGHT_GROUPS)))
+    if x[0] == 0 {
+      // No images, no partial sums to add.
+      return builder.emitFill(builder.result(), builder.resultTypes[0], Scalar.bits(0))
+    }
+    let groups = min(x[0], Int(ESP_WEIGHT_GROUPS))
     let workspace = builder.workspace(groups * shape.count, builder.operandTypes[0].dtype)
     var row = esp_conv2d_weight_row()
     let plain = geometry.row(x, shape, y)
