@@ -36,7 +36,9 @@ let package = Package(
 
     // Tests. Operation cases serve the tests and Bench.
     .target(name: "OperationCases", dependencies: ["EspalierTensor"], path: "Tests/OperationCases"),
-    .testTarget(name: "EspalierTensorTests", dependencies: ["EspalierTensor", "OperationCases"]),
+    .testTarget(
+      name: "EspalierTensorTests", dependencies: ["EspalierTensor", "OperationCases"],
+      exclude: ["Golden"]),
     .testTarget(name: "EspalierNNTests", dependencies: ["EspalierNN"]),
     .testTarget(name: "EspalierDataTests", dependencies: ["EspalierData"]),
     .testTarget(name: "EspalierTests", dependencies: ["Espalier"], exclude: ["Fixtures"]),
