@@ -7,7 +7,7 @@ public struct Device: Hashable, Sendable, CustomStringConvertible {
   public static let cpu = Device(index: -1)
 
   /// The n-th OpenCL device, counted from 0 over all platforms.
-  public static func openCL(_ index: Int) -> Device { Device(index: Int16(index)) }
+  public static func openCL(_ index: Int) -> Device { Device(index: Int16(clamping: index)) }
 
   /// `cpu` or `opencl:0`.
   public var description: String { index < 0 ? "cpu" : "opencl:\(index)" }

@@ -18,7 +18,7 @@ final class Lock: @unchecked Sendable {
     mutex.deallocate()
   }
 
-  func with<R>(_ body: () throws -> R) rethrows -> R {
+  func with<R, E: Error>(_ body: () throws(E) -> R) throws(E) -> R {
     pthread_mutex_lock(mutex)
     defer { pthread_mutex_unlock(mutex) }
     return try body()

@@ -15,7 +15,7 @@ struct AveragePool2d: Operation {
     builder.emit(
       .averagePool2d, builder.resultTypes[0].dtype, [builder.operand(0), builder.result()],
       row: geometry.averageRow(x, y, countsPadding),
-      openCL: OpenCLCall(kernel: "avg_pool2d", items: y[0] * y[2] * ((y[1] + 15) / 16)))
+      openCL: .items(y[0] * y[2] * vectors(y[1])))
   }
 
   func gradient(_ context: GradientContext) -> [Tensor?] {
@@ -44,8 +44,7 @@ struct AveragePool2dBackward: Operation {
       .averagePool2dBackward, builder.resultTypes[0].dtype,
       [builder.operand(0), builder.result()],
       row: geometry.averageRow(shape, builder.operandTypes[0].shape, countsPadding),
-      openCL: OpenCLCall(
-        kernel: "avg_pool2d_backward", items: shape[0] * shape[2] * ((shape[1] + 15) / 16)))
+      openCL: .items(shape[0] * shape[2] * vectors(shape[1])))
   }
 
   func gradient(_ context: GradientContext) -> [Tensor?] {

@@ -21,7 +21,8 @@ struct ChannelMoments: Operation {
     builder.emit(
       .channelMoments, type.dtype,
       [builder.operand(0), builder.result(0), builder.result(1), workspace], row: row,
-      openCL: OpenCLCall(kernel: "channel_moments", items: Int(row.images) * type.channelBlocks))
+      openCL: .items(Int(row.images) * type.channelVectors)
+        .then("esp_channel_moments_merge", items: type.channelVectors))
   }
 
   func gradient(_ context: GradientContext) -> [Tensor?] {
@@ -72,8 +73,7 @@ struct Normalize: Operation {
         isAffine ? builder.operand(3) : .absent, isAffine ? builder.operand(4) : .absent,
         builder.result(),
       ], scalars: builder.scalars, row: row,
-      openCL: OpenCLCall(
-        kernel: "normalize", items: elementwiseItems(type.shape.count)))
+      openCL: .items(type.normalizingItems))
   }
 
   func gradient(_ context: GradientContext) -> [Tensor?] {
@@ -135,7 +135,8 @@ struct BatchNormSums: Operation {
         builder.operand(0), builder.operand(1), builder.operand(2), builder.operand(3),
         builder.result(), workspace,
       ], scalars: builder.scalars, row: row,
-      openCL: OpenCLCall(kernel: "batch_norm_sums", items: Int(row.images) * type.channelBlocks))
+      openCL: .items(Int(row.images) * type.channelVectors)
+        .then("esp_batch_norm_sums_merge", items: vectors(2 * type.shape[1])))
   }
 
   func gradient(_ context: GradientContext) -> [Tensor?] {
@@ -165,8 +166,7 @@ struct BatchNormBackward: Operation {
         builder.operand(0), builder.operand(1), builder.operand(2), builder.operand(3),
         isAffine ? builder.operand(5) : .absent, builder.operand(4), builder.result(),
       ], scalars: builder.scalars, row: row,
-      openCL: OpenCLCall(
-        kernel: "batch_norm_backward", items: elementwiseItems(type.shape.count)))
+      openCL: .items(type.normalizingItems))
   }
 
   func gradient(_ context: GradientContext) -> [Tensor?] {
@@ -222,7 +222,7 @@ struct RunningUpdate: Operation {
     row.channels = Int32(builder.operandTypes[0].shape.count)
     builder.emit(
       .runningUpdate, builder.operandTypes[0].dtype, (0..<4).map { builder.operand($0) },
-      scalars: builder.scalars, row: row, openCL: OpenCLCall(kernel: "running_update", items: 1))
+      scalars: builder.scalars, row: row, openCL: .items(elementwiseItems(Int(row.channels))))
   }
 
   func gradient(_ context: GradientContext) -> [Tensor?] { [nil, nil, nil, nil] }
@@ -234,7 +234,9 @@ extension TensorType {
     let pixels = shape.rank == 4 ? shape[2] * shape[3] : 1
     return (Int32(shape[0]), Int32(pixels), Int32(shape[1]))
   }
-  var channelBlocks: Int { (shape[1] + 15) / 16 }
+  var channelVectors: Int { vectors(shape[1]) }
+  /// OpenCL work-items of 64 pixels of 16 channels.
+  var normalizingItems: Int { (shape.count / max(shape[1], 1) + 63) / 64 * channelVectors }
 }
 
 extension Kernel {

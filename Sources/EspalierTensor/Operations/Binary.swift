@@ -42,10 +42,7 @@ struct Binary: Operation {
     let dtype = builder.operandTypes[0].dtype
     builder.emit(
       .binary, dtype, [builder.operand(0), builder.operand(1), builder.result()], row: row,
-      openCL: dtype == .float32
-        ? OpenCLCall(
-          kernel: kind.isComparison ? "compare" : "binary",
-          items: elementwiseItems(type.shape.count)) : nil)
+      openCL: .items(elementwiseItems(type.shape.count)))
   }
 
   func gradient(_ context: GradientContext) -> [Tensor?] {

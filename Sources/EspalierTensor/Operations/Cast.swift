@@ -24,7 +24,10 @@ struct Cast: Operation {
     row.to = target.dtype.kernelType
     row.pixels = 1
     row.channels = Int32(builder.resultTypes[0].shape.count)
-    builder.emit(.cast, .float32, [source, target], row: row)
+    let isDouble = source.dtype == .float64 || target.dtype == .float64
+    builder.emit(
+      .cast, .float32, [source, target], row: row,
+      openCL: isDouble ? nil : .items(elementwiseItems(Int(row.channels))))
   }
 
   func gradient(_ context: GradientContext) -> [Tensor?] {

@@ -36,7 +36,8 @@ struct Combine: Operation {
     builder.emit(
       .combine, type.dtype,
       operands(&builder) + [isWeighted ? builder.operand(count) : .absent, builder.result()],
-      scalars: padded(builder.scalars), row: row, openCL: OpenCLCall(kernel: "combine", items: elementwiseItems(type.shape.count)))
+      scalars: padded(builder.scalars), row: row, 
+      openCL: .items(elementwiseItems(type.shape.count)))
   }
 
   private func operands(_ builder: inout LaunchBuilder) -> [Operand] {
@@ -87,7 +88,8 @@ struct CombineWeightGradient: Operation {
       .combineBackward, type.dtype,
       (0..<Int(ESP_COMBINE_MAX)).map { $0 < count ? builder.operand($0) : .absent }
         + [builder.operand(count), builder.result(), workspace],
-      scalars: padded(builder.scalars), row: row, openCL: OpenCLCall(kernel: "combine_backward", items: count * images))
+      scalars: padded(builder.scalars), row: row, 
+      openCL: .items(count * images).then("esp_combine_backward_merge", items: count))
   }
 
   func gradient(_ context: GradientContext) -> [Tensor?] {

@@ -148,7 +148,18 @@ struct Conv2dBackwardWeight: Operation {
 }
 
 extension ConvolutionGeometry {
-  enum Direction { case forward, backwardInput, backwardWeight }
+  enum Direction {
+    case forward, backwardInput, backwardWeight
+
+    /// What the kernel's name ends with.
+    var suffix: String {
+      switch self {
+      case .forward: ""
+      case .backwardInput: "_backward_input"
+      case .backwardWeight: "_backward_weight"
+      }
+    }
+  }
 
   func row(_ x: Shape, _ w: Shape, _ y: Shape) -> esp_conv2d_row {
     var row = esp_conv2d_row()
@@ -162,8 +173,43 @@ extension ConvolutionGeometry {
     return row
   }
 
-  func openCLCall(_ direction: Direction, _ x: Shape, _ w: Shape, _ y: Shape) -> OpenCLCall? {
-    nil
+  /// The OpenCL kernel for a direction: depthwise with kernel size, dilation and stride in its name
+  /// where one was made for them, pointwise, else dense; and its work-items.
+  func openCLCall(_ direction: Direction, _ x: Shape, _ w: Shape, _ y: Shape) -> OpenCLCall {
+    let (n, c, k, r, s) = (x[0], x[1], w[0], w[2], w[3])
+    let parts = min(n, Int(ESP_WEIGHT_GROUPS))
+    let call: OpenCLCall
+    if groups == c && k == c {
+      let isSquare = r == s && strideH == strideW && dilationH == dilationW
+      let isMade = isSquare && [3, 5].contains(r) && strideH <= 2 && dilationH <= 2
+      let name = "esp_depthwise_conv2d\(direction.suffix)"
+      let rows =
+        switch direction {
+        case .forward: n * y[2]
+        case .backwardInput: n * x[2]
+        case .backwardWeight: parts * r
+        }
+      call = .kernel(
+        isMade ? "\(name)_k\(r)_d\(dilationH)_s\(strideH)" : name,
+        items: rows * vectors(c))
+    } else if isPointwise(w) && direction != .backwardWeight {
+      call = .kernel(
+        "esp_pointwise_conv2d\(direction.suffix)",
+        items: (n * x[2] * x[3] + 127) / 128 * vectors(direction == .forward ? k : c))
+    } else {
+      let (inputs, outputs) = (c / groups, (k / groups + 31) / 32)
+      switch direction {
+      case .forward: call = .items(n * y[2] * groups * outputs)
+      case .backwardInput: call = .items(n * ((x[2] + 7) / 8) * groups * vectors(inputs))
+      case .backwardWeight: call = .items(parts * r * s * groups * ((inputs + 7) / 8) * outputs)
+      }
+    }
+    guard direction == .backwardWeight else { return call }
+    return call.then("esp_conv2d_backward_weight_merge", items: elementwiseItems(w.count))
+  }
+
+  private func isPointwise(_ w: Shape) -> Bool {
+    w[2] == 1 && w[3] == 1 && groups == 1 && strideH == 1 && strideW == 1 && padH == 0 && padW == 0
   }
 }
 

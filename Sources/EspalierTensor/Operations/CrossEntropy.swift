@@ -22,7 +22,7 @@ struct CrossEntropy: Operation {
     builder.emit(
       .crossEntropy, type.dtype, [builder.operand(0), builder.operand(1), builder.result()],
       scalars: builder.scalars, row: row,
-      openCL: OpenCLCall(kernel: "cross_entropy", items: type.shape[0]))
+      openCL: .items(type.shape[0]))
   }
 
   func gradient(_ context: GradientContext) -> [Tensor?] {
@@ -50,7 +50,7 @@ struct CrossEntropyBackward: Operation {
       .crossEntropyBackward, type.dtype,
       [builder.operand(0), builder.operand(1), builder.operand(2), builder.result()],
       scalars: builder.scalars, row: row,
-      openCL: OpenCLCall(kernel: "cross_entropy_backward", items: type.shape[0]))
+      openCL: .items(type.shape[0]))
   }
 
   func gradient(_ context: GradientContext) -> [Tensor?] {

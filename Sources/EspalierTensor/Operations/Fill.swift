@@ -27,11 +27,7 @@ extension LaunchBuilder {
     row.pixels = Int32(type.shape.count / max(type.runLength, 1))
     emit(
       .fill, type.dtype, [target], scalars: [value], row: row,
-      openCL: type.dtype == .bool
-        ? nil
-        : OpenCLCall(
-          kernel: type.dtype == .int32 ? "fill_i32" : "fill",
-          items: elementwiseItems(type.shape.count)))
+      openCL: .items(elementwiseItems(type.shape.count)))
   }
 }
 

@@ -21,7 +21,7 @@ struct Gather: Operation {
     builder.emit(
       .gather, builder.operandTypes[0].dtype,
       [builder.operand(0), builder.operand(1), builder.result()], row: row,
-      openCL: OpenCLCall(kernel: "gather", items: Int(row.count)))
+      openCL: .items(Int(row.count) * elementwiseItems(table[1])))
   }
 
   func gradient(_ context: GradientContext) -> [Tensor?] {
@@ -49,7 +49,7 @@ struct GatherBackward: Operation {
     builder.emit(
       .gatherBackward, builder.operandTypes[0].dtype,
       [builder.operand(0), builder.operand(1), builder.result()], row: row,
-      openCL: OpenCLCall(kernel: "gather_backward", items: rows))
+      openCL: .items(rows * vectors(Int(row.width))))
   }
 
   func gradient(_ context: GradientContext) -> [Tensor?] {
@@ -77,7 +77,7 @@ struct OneHot: Operation {
     row.classes = Int32(classes)
     builder.emit(
       .oneHot, dtype, [builder.operand(0), builder.result()], row: row,
-      openCL: OpenCLCall(kernel: "one_hot", items: Int(row.count)))
+      openCL: .items(elementwiseItems(Int(row.count) * classes)))
   }
 
   func gradient(_ context: GradientContext) -> [Tensor?] { [nil] }

@@ -48,7 +48,7 @@ struct MaxPool2d: Operation {
     builder.emit(
       .maxPool2d, builder.resultTypes[0].dtype,
       [builder.operand(0), builder.result(0), builder.result(1)], row: geometry.maxRow(x, y),
-      openCL: OpenCLCall(kernel: "max_pool2d", items: y[0] * y[2] * ((y[1] + 15) / 16)))
+      openCL: .items(y[0] * y[2] * vectors(y[1])))
   }
 
   func gradient(_ context: GradientContext) -> [Tensor?] {
@@ -76,8 +76,7 @@ struct MaxPool2dBackward: Operation {
       .maxPool2dBackward, builder.resultTypes[0].dtype,
       [builder.operand(0), builder.operand(1), builder.result()],
       row: geometry.maxRow(shape, builder.operandTypes[0].shape),
-      openCL: OpenCLCall(
-        kernel: "max_pool2d_backward", items: shape[0] * shape[2] * ((shape[1] + 15) / 16)))
+      openCL: .items(shape[0] * shape[2] * vectors(shape[1])))
   }
 
   func gradient(_ context: GradientContext) -> [Tensor?] {

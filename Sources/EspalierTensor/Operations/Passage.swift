@@ -88,7 +88,11 @@ struct Widen: Operation {
 }
 
 extension Kernel {
-  static let copy32 = Kernel("copy_32", esp_copy_32, esp_copy_64, int32: esp_copy_32, bool: esp_copy_8)
+  static let copy32 = Kernel(
+    "copy_32", esp_copy_32, esp_copy_64, int32: esp_copy_32, bool: esp_copy_8,
+    openCL: [
+      .float32: "esp_copy_32", .float64: "esp_copy_64", .int32: "esp_copy_32", .bool: "esp_copy_8",
+    ])
   static let cast = Kernel("cast", esp_cast, esp_cast, int32: esp_cast, bool: esp_cast)
 }
 
@@ -118,8 +122,6 @@ extension LaunchBuilder {
     row.stride_y = view.stride(1)
     emit(
       .copy32, dtype, [source, target], row: row,
-      openCL: OpenCLCall(
-        kernel: dtype == .bool ? "copy_8" : "copy_32",
-        items: elementwiseItems(sizes.reduce(1, *))))
+      openCL: .items(elementwiseItems(sizes.reduce(1, *))))
   }
 }

@@ -20,7 +20,7 @@ struct RandomDraw: Operation {
     row.count = Int32(type.shape.count)
     builder.emit(
       .random, type.dtype, [builder.result()], scalars: builder.scalars, row: row,
-      openCL: OpenCLCall(kernel: "random", items: elementwiseItems(type.shape.count)))
+      openCL: .items(elementwiseItems(type.shape.count)))
   }
 
   func gradient(_ context: GradientContext) -> [Tensor?] { [] }

@@ -64,7 +64,7 @@ struct Reduction: Operation {
     row.reduced_stride = four(reducedView.strides[0], 0)
     builder.emit(
       .reduce, type.dtype, [builder.operand(0), builder.result()], row: row,
-      openCL: OpenCLCall(kernel: kind == .argmax ? "argmax" : "reduce", items: result.shape.count))
+      openCL: .items(vectors(result.shape.count)))
   }
 
   private func four(_ list: [Int], _ padding: Int) -> (Int32, Int32, Int32, Int32) {

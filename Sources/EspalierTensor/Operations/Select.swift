@@ -29,8 +29,7 @@ struct Select: Operation {
     builder.emit(
       .select, type.dtype,
       [builder.operand(0), builder.operand(1), builder.operand(2), builder.result()], row: row,
-      openCL: type.dtype == .float32
-        ? OpenCLCall(kernel: "select", items: elementwiseItems(type.shape.count)) : nil)
+      openCL: .items(elementwiseItems(type.shape.count)))
   }
 
   func gradient(_ context: GradientContext) -> [Tensor?] {

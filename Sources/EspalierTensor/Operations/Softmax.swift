@@ -21,7 +21,7 @@ struct Softmax: Operation {
     row.logarithm = isLogarithm ? 1 : 0
     builder.emit(
       .softmax, type.dtype, [builder.operand(0), builder.result()], row: row,
-      openCL: OpenCLCall(kernel: "softmax", items: outer * inner))
+      openCL: .items(outer * vectors(inner)))
   }
 
   func gradient(_ context: GradientContext) -> [Tensor?] {
@@ -47,7 +47,7 @@ struct SoftmaxBackward: Operation {
     row.logarithm = isLogarithm ? 1 : 0
     builder.emit(
       .softmaxBackward, type.dtype, [builder.operand(0), builder.operand(1), builder.result()],
-      row: row, openCL: OpenCLCall(kernel: "softmax_backward", items: outer * inner))
+      row: row, openCL: .items(outer * vectors(inner)))
   }
 
   func gradient(_ context: GradientContext) -> [Tensor?] {

@@ -27,7 +27,7 @@ struct Unary: Operation {
       builder.scalars + [Scalar](repeating: .bits(0), count: 2 - builder.scalars.count)
     builder.emit(
       .unary, type.dtype, [builder.operand(0), builder.result()], scalars: scalars, row: row,
-      openCL: OpenCLCall(kernel: "unary", items: elementwiseItems(type.shape.count)))
+      openCL: .items(elementwiseItems(type.shape.count)))
   }
 
   func gradient(_ context: GradientContext) -> [Tensor?] {

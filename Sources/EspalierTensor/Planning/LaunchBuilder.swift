@@ -1,18 +1,25 @@
 import CKernels
 
-/// A kernel in its forms for element types; the OpenCL name is the stem unless `emit` says otherwise.
+/// A kernel in its forms for element types.
 public struct Kernel: Sendable {
   let name: String
   let float32: esp_kernel?
   let float64: esp_kernel?
   let int32: esp_kernel?
   let bool: esp_kernel?
+  private let openCLNames: [DType: String]
 
+  /// By default the OpenCL kernel is `esp_` and the name, with `_i32` or `_8` for other elements than
+  /// float32; none computes in float64.
   init(
     _ name: String, _ float32: esp_kernel?, _ float64: esp_kernel?, int32: esp_kernel? = nil,
-    bool: esp_kernel? = nil
+    bool: esp_kernel? = nil, openCL: [DType: String]? = nil
   ) {
     self.name = name
+    var names: [DType: String] = [.float32: "esp_\(name)"]
+    if int32 != nil { names[.int32] = "esp_\(name)_i32" }
+    if bool != nil { names[.bool] = "esp_\(name)_8" }
+    openCLNames = openCL ?? names
     self.float32 = float32
     self.float64 = float64
     self.int32 = int32
@@ -30,6 +37,8 @@ public struct Kernel: Sendable {
     guard let found else { preconditionFailure("\(name) has no \(dtype) kernel") }
     return found
   }
+
+  func openCLName(_ dtype: DType) -> String? { openCLNames[dtype] }
 }
 
 /// One operand of a kernel call while a plan is made.
@@ -45,11 +54,37 @@ public struct Operand: Sendable {
   static let absent = Operand(number: -1, dtype: .float32, stride: 0)
 }
 
-/// How an OpenCL device runs a call: the kernel's name and the number of work-items a row.
+/// How an OpenCL device runs a call: kernels one after the other, over the same operands and rows.
 public struct OpenCLCall: Sendable {
-  var kernel: String
-  var items: Int
-  var localSize = 1
+  struct Step: Sendable {
+    /// Nil until resolved: the call's own kernel in the form for its element type.
+    var kernel: String?
+    /// Work-items a row, as the comment above the kernel counts them.
+    var items: Int
+  }
+
+  private(set) var steps: [Step]
+
+  /// The call's own kernel.
+  static func items(_ count: Int) -> OpenCLCall {
+    OpenCLCall(steps: [Step(kernel: nil, items: count)])
+  }
+
+  /// A variant of the call's kernel.
+  static func kernel(_ name: String, items: Int) -> OpenCLCall {
+    OpenCLCall(steps: [Step(kernel: name, items: items)])
+  }
+
+  /// The same, followed by another kernel.
+  func then(_ kernel: String, items: Int) -> OpenCLCall {
+    OpenCLCall(steps: steps + [Step(kernel: kernel, items: items)])
+  }
+
+  /// With every name filled in; nil where the device has no kernel for the element type.
+  func resolved(for kernel: Kernel, _ dtype: DType) -> OpenCLCall? {
+    guard let own = kernel.openCLName(dtype) else { return nil }
+    return OpenCLCall(steps: steps.map { Step(kernel: $0.kernel ?? own, items: $0.items) })
+  }
 }
 
 /// A kernel call before memory is planned.
@@ -124,7 +159,7 @@ public struct LaunchBuilder {
     launches.append(
       PendingLaunch(
         kernel: kernel, dtype: seen(dtype), operands: operands, scalars: scalars, row: bytes,
-        openCL: openCL, origin: origin))
+        openCL: openCL?.resolved(for: kernel, seen(dtype)), origin: origin))
   }
 }
 

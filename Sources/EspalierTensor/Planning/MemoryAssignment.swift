@@ -25,10 +25,13 @@ struct MemoryAssignment {
     self.isReference = isReference
   }
 
-  private func byteCount(_ value: Int32) -> Int {
+  private func byteCount(_ value: Int32) -> Int { (valueBytes(value) + 63) & ~63 }
+
+  /// Values that lie outside stay float32 in the reference.
+  private func valueBytes(_ value: Int32) -> Int {
     let type = types[Int(value)]
-    let bytes = type.byteCount * (isReference && type.dtype == .float32 ? 2 : 1)
-    return (bytes + 63) & ~63
+    let isWidened = isReference && type.dtype == .float32 && spaces[value] == nil
+    return type.byteCount * (isWidened ? 2 : 1)
   }
 
   mutating func assign() {
@@ -93,6 +96,7 @@ struct MemoryAssignment {
           location = places[operand.number]!
           location.dtype = operand.dtype
         }
+        if operand.number >= 0 { location.byteCount = valueBytes(operand.number) }
         field.offset = UInt32(location.byteOffset / operand.dtype.byteCount)
         field.stride = operand.stride
         row.storeBytes(of: field, toByteOffset: 12 * k, as: esp_operand.self)

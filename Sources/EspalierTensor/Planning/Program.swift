@@ -7,6 +7,8 @@ struct Location {
   /// The operand's element type, to turn bytes into elements.
   var dtype: DType
   var byteOffset: Int
+  /// Bytes of the value there; 0 where it may be all that follows.
+  var byteCount = 0
 }
 
 /// One kernel call: plain data, so that replay touches no reference counts.
@@ -36,6 +38,8 @@ final class Program {
   private(set) var rowBytes: Int
   /// Bytes of scratch that the program needs.
   var scratchBytes = 0
+  /// The calls' OpenCL kernels, looked up when the program first runs.
+  var openCLKernels: OpenCLKernels?
 
   init(rowBytes: Int) {
     self.rowBytes = rowBytes

@@ -97,7 +97,7 @@ final class Engine: @unchecked Sendable {
     row.stride_y = row.stride_a
     let program = Program.direct(
       .binary, type.dtype, spaces: [0, 1, 0], rows: [row],
-      openCL: OpenCLCall(kernel: "binary", items: elementwiseItems(count)))
+      openCL: .items(elementwiseItems(count)))
     adders[type] = program
     return program
   }
@@ -151,7 +151,7 @@ extension Program {
       }
     }
     var call: Int32 = -1
-    if let openCL {
+    if let openCL = openCL?.resolved(for: kernel, dtype) {
       call = 0
       program.openCLCalls.append(openCL)
     }
@@ -167,6 +167,9 @@ extension Program {
 
 /// Work-items for an elementwise kernel that takes 1,024 elements an item.
 func elementwiseItems(_ count: Int) -> Int { max(1, (count + 1023) / 1024) }
+
+/// Vectors of 16 elements, the last perhaps partly filled.
+func vectors(_ count: Int) -> Int { (count + 15) / 16 }
 
 func monotonicSeconds() -> Double {
   var time = timespec()

@@ -147,7 +147,7 @@ package struct ParameterUpdate {
       try run(
         .direct(
           .squaredNorm, .float32, spaces: [0, 1], rows: rows, dtypes: [.float32, .float64],
-          openCL: OpenCLCall(kernel: "squared_norm", items: 1)),
+          openCL: .items(1)),
         [space(extents[members[0]].slices[1].buffer), partialSpace])
     }
     var clip = esp_clip_scale_row()
@@ -155,7 +155,7 @@ package struct ParameterUpdate {
     try run(
       .direct(
         .clipScale, .float32, spaces: [0, 1], rows: [clip], scalars: [Scalar(maximumNorm)],
-        dtypes: [.float64, .float32], openCL: OpenCLCall(kernel: "clip_scale", items: 1)),
+        dtypes: [.float64, .float32], openCL: .items(1)),
       [partialSpace, scaleSpace])
 
     for key in order {
@@ -184,7 +184,7 @@ package struct ParameterUpdate {
         try run(
           .direct(
             .sgd, .float32, spaces: [0, 1, 2, 3], rows: rows,
-            openCL: OpenCLCall(kernel: "sgd", items: items)),
+            openCL: .items(items)),
           [space(buffers[0]), space(buffers[1]), buffers.count > 2 ? space(buffers[2]) : nowhere, scaleSpace])
       case .adam:
         let rows = members.map { index in
@@ -204,7 +204,7 @@ package struct ParameterUpdate {
         try run(
           .direct(
             .adam, .float32, spaces: [0, 1, 2, 3, 4], rows: rows,
-            openCL: OpenCLCall(kernel: "adam", items: items)),
+            openCL: .items(items)),
           buffers.map(space) + [scaleSpace])
       case .rmsprop:
         let rows = members.map { index in
@@ -230,7 +230,7 @@ package struct ParameterUpdate {
         try run(
           .direct(
             .rmsprop, .float32, spaces: [0, 1, 2, 3, 4, 5], rows: rows,
-            openCL: OpenCLCall(kernel: "rmsprop", items: items)),
+            openCL: .items(items)),
           [space(buffers[0]), space(buffers[1]), space(buffers[2]), centered, momentum, scaleSpace])
       }
     }
