@@ -57,6 +57,7 @@ final class MemoryPool: @unchecked Sendable {
   private(set) var allocatedBytes = 0
 
   static func rounded(_ byteCount: Int) -> Int {
+    if Arena.isExact { return max(byteCount, 1) }
     let size = max(byteCount, 64)
     if size <= 512 { return (size + 63) & ~63 }
     let step = 1 << (Int.bitWidth - (size - 1).leadingZeroBitCount - 4)

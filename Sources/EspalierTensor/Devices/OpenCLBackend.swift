@@ -62,7 +62,7 @@ final class OpenCLBackend: Backend, @unchecked Sendable {
 
   private func create(_ byteCount: Int) -> UnsafeMutableRawPointer? {
     var buffer: OpaquePointer?
-    let status = esp_cl_buffer_create(context, UInt64(max(byteCount, 4)), &buffer, nil, 0)
+    let status = esp_cl_buffer_create(context, UInt64(max(byteCount, 1)), &buffer, nil, 0)
     return status == 0 ? buffer.map { UnsafeMutableRawPointer($0) } : nil
   }
 

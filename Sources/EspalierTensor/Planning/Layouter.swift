@@ -34,7 +34,9 @@ struct Layouter {
     placeUpdates()
     let emitted = emitAll()
     let split = emitted.firstIndex { $0.isBackward } ?? emitted.count
-    var memory = MemoryAssignment(emitted: emitted, split: split, spaces: spaces, types: types, isReference: isReference)
+    var memory = MemoryAssignment(
+      emitted: emitted, split: split, spaces: spaces, types: types, isReference: isReference,
+      firstOwnSpace: 2 + 2 * n + 2 * m)
     memory.assign()
     let forward = memory.program(emitted[..<split])
     let backward = split < emitted.count ? memory.program(emitted[split...]) : nil
@@ -48,7 +50,8 @@ struct Layouter {
     }
     return Plan(
       operandCount: n, resultCount: m, forward: forward, backward: backward,
-      frameBytes: memory.frameBytes, producesGradient: graph.gradients.map { $0 != nil },
+      frameBytes: memory.frameBytes, ownSpaces: memory.ownSpaces,
+      producesGradient: graph.gradients.map { $0 != nil },
       readsUpstream: reads, seconds: monotonicSeconds() - start)
   }
 

@@ -9,20 +9,25 @@ struct MemoryAssignment {
   let spaces: [Int32: Int32]
   let types: [TensorType]
   let isReference: Bool
+  /// The number of the first space behind those of the plan.
+  let firstOwnSpace: Int
 
   private(set) var frameBytes = 0
+  /// Bytes of values in spaces of their own.
+  private(set) var ownSpaces: [Int] = []
   private var scratchBytes = [0, 0]
   private var places: [Int32: Location] = [:]
 
   init(
     emitted: [Layouter.Call], split: Int, spaces: [Int32: Int32], types: [TensorType],
-    isReference: Bool
+    isReference: Bool, firstOwnSpace: Int
   ) {
     self.emitted = emitted
     self.split = split
     self.spaces = spaces
     self.types = types
     self.isReference = isReference
+    self.firstOwnSpace = firstOwnSpace
   }
 
   private func byteCount(_ value: Int32) -> Int { (valueBytes(value) + 63) & ~63 }
@@ -35,6 +40,7 @@ struct MemoryAssignment {
   }
 
   mutating func assign() {
+    if Arena.isExact { return assignOwnSpaces() }
     // A workspace lives as long as its node's calls; a value from its first to its last call.
     var first: [Int32: Int] = [:]
     var last: [Int32: Int] = [:]
@@ -72,6 +78,16 @@ struct MemoryAssignment {
         for value in live.sorted() { scratch.free(places[value]!.byteOffset, byteCount(value)) }
       }
       scratchBytes[part] = scratch.peak
+    }
+  }
+
+  private mutating func assignOwnSpaces() {
+    for operand in emitted.flatMap(\.launch.operands) {
+      let value = operand.number
+      guard value >= 0, spaces[value] == nil, places[value] == nil else { continue }
+      let space = Int32(firstOwnSpace + ownSpaces.count)
+      places[value] = Location(space: space, dtype: operand.dtype, byteOffset: 0)
+      ownSpaces.append(valueBytes(value))
     }
   }
 

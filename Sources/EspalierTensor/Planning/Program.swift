@@ -66,6 +66,8 @@ final class Plan {
   let forward: Program
   let backward: Program?
   let frameBytes: Int
+  /// Bytes of each value in a space of its own, behind the others: of all, in an exact arena.
+  let ownSpaces: [Int]
   /// Operands whose gradient the backward computes.
   let producesGradient: [Bool]
   /// Results whose upstream gradient the backward reads.
@@ -75,13 +77,14 @@ final class Plan {
 
   init(
     operandCount: Int, resultCount: Int, forward: Program, backward: Program?, frameBytes: Int,
-    producesGradient: [Bool], readsUpstream: [Bool], seconds: Double
+    ownSpaces: [Int], producesGradient: [Bool], readsUpstream: [Bool], seconds: Double
   ) {
     self.operandCount = operandCount
     self.resultCount = resultCount
     self.forward = forward
     self.backward = backward
     self.frameBytes = frameBytes
+    self.ownSpaces = ownSpaces
     self.producesGradient = producesGradient
     self.readsUpstream = readsUpstream
     self.seconds = seconds

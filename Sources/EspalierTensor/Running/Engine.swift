@@ -98,6 +98,7 @@ final class Engine: @unchecked Sendable {
     let program = Program.direct(
       .binary, type.dtype, spaces: [0, 1, 0], rows: [row],
       openCL: .items(elementwiseItems(count)))
+    for k in program.locations.indices { program.locations[k].byteCount = type.byteCount }
     adders[type] = program
     return program
   }
@@ -107,6 +108,10 @@ final class Engine: @unchecked Sendable {
 
 /// One growing piece of memory that a flush uses from its start.
 final class Arena {
+  /// `ESPALIER_ARENA=exact` gives every value a buffer of its exact size instead, so that tools see
+  /// what goes beyond it.
+  static let isExact = environmentVariable("ESPALIER_ARENA") == "exact"
+
   private let backend: any Backend
   private(set) var memory: UnsafeMutableRawPointer?
   private(set) var capacity = 0

@@ -20,6 +20,9 @@ struct Flush {
   private var stored: [(value: Value, slice: Slice)] = []
   private var backwardCalls: [BackwardCall] = []
   private var regions: [Device: Region] = [:]
+  /// With an exact arena, what each block's values beyond the plan's spaces lie in.
+  private var ownBuffers: [[Buffer]] = []
+  private var exactResults: [Buffer] = []
 
   /// The parts of a device's arena.
   private struct Region {
@@ -164,6 +167,11 @@ struct Flush {
       regions[device] = region
     }
     for (value, offset) in transient {
+      if Arena.isExact {
+        let slice = try makeExact(value)
+        places[Int(value)] = ResolvedSpace(memory: slice.buffer.memory, byteOffset: 0)
+        continue
+      }
       guard let memory = regions[recorder.values[Int(value)].device]?.memory else { continue }
       places[Int(value)] = ResolvedSpace(memory: memory, byteOffset: offset)
     }
@@ -178,11 +186,23 @@ struct Flush {
       stored.append((value, slice))
       places[Int(number)] = ResolvedSpace(memory: slice.buffer.memory, byteOffset: 0)
     }
-    for block in blocks {
+    for (block, plan) in zip(blocks, plans) {
+      let backend = try engine.backend(block.device)
+      var buffers: [Buffer] = []
+      for bytes in plan.ownSpaces { buffers.append(try backend.pool.make(bytes, on: backend)) }
+      ownBuffers.append(buffers)
       for operand in block.operands where recorder.values[Int(operand)].isAbsent {
         _ = try engine.zeroPage(recorder.values[Int(operand)].type.byteCount, block.device)
       }
     }
+  }
+
+  /// A buffer of a value's size that lives as long as the flush.
+  private mutating func makeExact(_ number: Int32) throws(DeviceError) -> Slice {
+    let value = recorder.values[Int(number)]
+    let backend = try engine.backend(value.device)
+    exactResults.append(try backend.pool.make(value.type.byteCount, on: backend))
+    return Slice(buffer: exactResults[exactResults.count - 1], byteOffset: 0)
   }
 
   /// Plans where every gradient goes, in the order the backward will run, before anything runs.
@@ -208,7 +228,11 @@ struct Flush {
       }
       let backend = try engine.backend(block.device)
       var spent: [(Int, Int)] = []
-      func arenaRow(_ type: TensorType) -> Row {
+      func arenaRow(_ type: TensorType) throws(DeviceError) -> Row {
+        if Arena.isExact {
+          let buffer = try backend.pool.make(type.byteCount, on: backend)
+          return .slice(Slice(buffer: buffer, byteOffset: 0))
+        }
         let bytes = (type.byteCount + 63) & ~63
         let offset = regions[block.device]?.rows.allocate(bytes) ?? 0
         return .arena(block.device, offset)
@@ -216,7 +240,7 @@ struct Flush {
       for (i, value) in block.operands.enumerated() where plan.producesGradient[i] {
         let type = recorder.values[Int(value)].type
         if let sum = sums[value] {
-          let row = arenaRow(type)
+          let row = try arenaRow(type)
           if case .arena(_, let offset) = row { spent.append((offset, (type.byteCount + 63) & ~63)) }
           call.targets.append((i, row))
           call.additions.append((sum, row, type))
@@ -231,7 +255,7 @@ struct Flush {
               Slice(buffer: try backend.pool.make(type.byteCount, on: backend), byteOffset: 0))
           }
         } else {
-          row = arenaRow(type)
+          row = try arenaRow(type)
         }
         sums[value] = row
         call.targets.append((i, row))
@@ -304,6 +328,9 @@ struct Flush {
     spaces[1].byteOffset = region.scratchOffset
     for (i, value) in block.operands.enumerated() { spaces[plan.operandSpace(i)] = try place(value) }
     for (i, value) in block.results.enumerated() { spaces[plan.resultSpace(i)] = try place(value) }
+    for buffer in ownBuffers[index] {
+      spaces.append(ResolvedSpace(memory: buffer.memory, byteOffset: 0))
+    }
     for (i, row) in upstream { spaces[plan.upstreamSpace(i)] = resolved(row) ?? nowhere }
     for (i, row) in gradients { spaces[plan.gradientSpace(i)] = resolved(row) ?? nowhere }
     slots[index].withUnsafeBufferPointer { program.patch(slots: $0.baseAddress.unsafelyUnwrapped) }
