@@ -8,6 +8,10 @@ public enum CommandLineTool {
   ///
   /// - Parameter spaces: Spaces that `--space` takes beside the built-in ones.
   public static func main(spaces: [SpaceDefinition] = []) -> Never {
+    // A reader that went away and a limit on file sizes are errors of a write, not of the process.
+    signal(SIGPIPE, SIG_IGN)
+    signal(SIGXFSZ, SIG_IGN)
+    Interruption.endsAtOnce()
     let arguments = Array(CommandLine.arguments.dropFirst())
     exit(SpaceCatalog.$additional.withValue(spaces) { run(arguments) })
   }
@@ -17,20 +21,30 @@ public enum CommandLineTool {
   /// - Returns: The exit code: 0 done, 1 the work failed, 2 bad usage or bad input, 130 and 143
   ///   after a signal.
   static func run(_ arguments: [String]) -> CInt {
+    var command: any ParsableCommand
     do {
-      var command = try RootCommand.parseAsRoot(arguments)
+      command = try RootCommand.parseAsRoot(arguments)
+    } catch {
+      return end(error) { Failure(parsing: error) }
+    }
+    do {
       try command.run()
       return 0
-    } catch let error where RootCommand.exitCode(for: error) == .success {
-      // A request for help or the version.
+    } catch {
+      return end(error) { Failure(error) }
+    }
+  }
+
+  /// Prints help where the error only asks for it, else the one line that says what failed.
+  private static func end(_ error: any Error, _ failure: () -> Failure) -> CInt {
+    if RootCommand.exitCode(for: error) == .success {
       Console.output(RootCommand.fullMessage(for: error))
       return 0
-    } catch {
-      let failure = Failure(error)
-      Console.endProgress()
-      Console.error("espalier: \(failure.message)")
-      return failure.code
     }
+    let failure = failure()
+    Console.endProgress()
+    Console.error("espalier: \(failure.message)")
+    return failure.code
   }
 }
 
@@ -40,7 +54,8 @@ struct RootCommand: ParsableCommand {
     abstract: "Neural architecture search on any OpenCL GPU and on the CPU.",
     discussion: """
       Example:
-        espalier search --space darts --strategy darts --data fashion-mnist-mini --output runs/a
+        espalier search --space darts --strategy darts --data fashion-mnist-mini \\
+          --output runs/a
         espalier retrain --space darts --architecture runs/a/architecture.json \\
           --data fashion-mnist-mini --output runs/b
 

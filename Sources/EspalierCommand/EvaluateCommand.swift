@@ -25,7 +25,6 @@ struct EvaluateCommand: ParsableCommand {
   var checkpoint: String?
 
   func run() throws {
-    Interruption.endsAtOnce()
     let given = try task.given()
     var fields = try RunFields.merged(
       given: given, config: task.config, resumed: nil, output: nil, verb: "evaluate")
@@ -50,7 +49,8 @@ struct EvaluateCommand: ParsableCommand {
       try net.apply(choices)
       if let facts { try facts.checkpoint.restore(net, name: facts.file) }
       try report(
-        measure(net, work, batch, mode: facts?.kind == "search" ? .supernetEvaluation : .evaluation))
+        measure(net, work, batch, mode: facts?.kind == "search" ? .supernetEvaluation : .evaluation)
+      )
     }
   }
 

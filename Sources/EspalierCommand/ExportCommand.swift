@@ -59,7 +59,8 @@ struct ExportCommand: ParsableCommand {
     }
   }
 
-  private func text(of architecture: Architecture, _ choices: [ChoiceDescription]) throws -> String {
+  private func text(of architecture: Architecture, _ choices: [ChoiceDescription]) throws -> String
+  {
     switch format {
     case .json: return architecture.jsonText
     case .genotype:

@@ -10,9 +10,8 @@ struct UsageError: Error, CustomStringConvertible {
 
   /// An unknown name, with the nearest valid one and all others.
   init(unknown kind: String, _ name: String, valid: [String]) {
-    let nearest = nearestName(to: name, in: valid).map { "; did you mean \($0)?" } ?? ""
+    let nearest = nearestName(to: name, in: valid).map { ", did you mean \($0)?" } ?? ";"
     description = "unknown \(kind) '\(name)'\(nearest) valid: \(valid.joined(separator: ", "))"
-      .replacing("' valid", with: "'; valid")
   }
 }
 
@@ -21,35 +20,32 @@ struct Failure {
   let code: CInt
   let message: String
 
+  /// What a verb threw.
   init(_ error: any Error) {
-    var text: String
     switch error {
     case is TrainingInterrupted:
-      code = Interruption.exitCode
-      text = "\(error); go on with --resume"
+      self.init(Interruption.exitCode, "\(error); go on with --resume")
     case is UsageError, is SettingError, is SpaceError, is DatasetError, is ArchitectureError,
       is CheckpointMismatch, is JSONError:
-      code = 2
-      text = "\(error)"
-    case let error as CheckpointError:
-      if case .unwritable = error { code = 1 } else { code = 2 }
-      text = "\(error)"
-    case let error as DeviceError:
-      if case .noSuchDevice = error { code = 2 } else { code = 1 }
-      text = "\(error)"
-    case is RunError, is AtomicFileError:
-      code = 1
-      text = "\(error)"
-    case let error as NSError where type(of: error) == NSError.self:
-      code = 1
-      text = error.localizedDescription
+      self.init(2, "\(error)")
+    case CheckpointError.unwritable:
+      self.init(1, "\(error)")
+    case is CheckpointError, DeviceError.noSuchDevice:
+      self.init(2, "\(error)")
     default:
-      // The parser's own errors.
-      code = 2
-      text = RootCommand.message(for: error)
+      self.init(1, "\(error)")
     }
-    if text.isEmpty { text = "failed" }
-    message = text.split(whereSeparator: \.isNewline).joined(separator: " ")
+  }
+
+  /// What the argument parser threw: always bad usage.
+  init(parsing error: any Error) {
+    self.init(2, RootCommand.message(for: error))
+  }
+
+  private init(_ code: CInt, _ text: String) {
+    self.code = code
+    let line = text.split(whereSeparator: \.isNewline).joined(separator: " ")
+    message = line.isEmpty ? "failed" : line
   }
 }
 

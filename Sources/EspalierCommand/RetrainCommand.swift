@@ -35,7 +35,6 @@ struct RetrainCommand: ParsableCommand {
   var baseline = false
 
   func run() throws {
-    Interruption.endsAtOnce()
     var given = try task.given()
     options.add(to: &given)
     given["architecture"] = architecture.map(absolutePath)

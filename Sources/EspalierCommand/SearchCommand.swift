@@ -30,7 +30,6 @@ struct SearchCommand: ParsableCommand {
   var dryRun = false
 
   func run() throws {
-    Interruption.endsAtOnce()
     var given = try task.given()
     options.add(to: &given)
     given["strategy"] = strategy

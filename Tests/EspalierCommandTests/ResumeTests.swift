@@ -1,0 +1,155 @@
+import EspalierNN
+import Foundation
+import Testing
+
+@Suite("Resume", .serialized)
+struct ResumeTests {
+  let runner: CommandRunner
+
+  init() throws { runner = try CommandRunner() }
+
+  private let results = ["architecture.json", "checkpoint.safetensors"]
+
+  private func expectSame(_ a: String, _ b: String, _ names: [String]) throws {
+    for name in names {
+      #expect(try runner.bytes("\(a)/\(name)") == runner.bytes("\(b)/\(name)"), "\(name)")
+    }
+  }
+
+  @Test("two runs of one seed give the same bytes, another seed others")
+  func determinism() throws {
+    for (folder, seed) in [("a", 9), ("b", 9), ("c", 10)] {
+      let result = try runner.run(Tiny.search + " --seed \(seed) --output \(folder) --json")
+      #expect(result.code == 0, "\(result.errors)")
+    }
+    try expectSame("a", "b", results + ["epochs/1.json", "epochs/2.json", "config.json"])
+    #expect(
+      try runner.bytes("a/checkpoint.safetensors") != runner.bytes("c/checkpoint.safetensors"))
+  }
+
+  @Test("kill -9 at random moments changes nothing", arguments: ["darts", "random"])
+  func kill9(strategy: String) throws {
+    let command = Tiny.search.replacing("--strategy darts", with: "--strategy \(strategy)")
+    let start = Date()
+    #expect(try runner.run(command + " --output whole").code == 0)
+    let seconds = Date().timeIntervalSince(start)
+    let arguments = (command + " --output killed --resume").split(separator: " ").map(String.init)
+    for _ in 0..<5 {
+      let running = try runner.start(arguments)
+      Thread.sleep(forTimeInterval: Double.random(in: 0.1...max(0.2, seconds)))
+      running.signal(SIGKILL)
+      _ = running.wait()
+    }
+    let result = try runner.run(arguments)
+    #expect(result.code == 0, "\(result.errors)")
+    try expectSame("whole", "killed", results)
+    // The log goes on without gap or repetition.
+    func steps(_ folder: String) throws -> [Substring] {
+      String(decoding: try runner.bytes("\(folder)/log.jsonl"), as: UTF8.self)
+        .split(separator: "\n").compactMap { $0.split(separator: "\"step\": ").last }
+    }
+    #expect(try steps("whole") == steps("killed"))
+  }
+
+  @Test("a retraining goes on bit for bit")
+  func retraining() throws {
+    try runner.write(Tiny.architecture, to: "a.json")
+    let command = Tiny.retrain + " --architecture a.json --set checkpoint_interval=1"
+    let start = Date()
+    #expect(try runner.run(command + " --output whole").code == 0)
+    let seconds = Date().timeIntervalSince(start)
+    for _ in 0..<2 {
+      let running = try runner.start(
+        (command + " --output killed --resume").split(separator: " ").map(String.init))
+      Thread.sleep(forTimeInterval: Double.random(in: 0.3...max(0.4, seconds)))
+      running.signal(SIGKILL)
+      _ = running.wait()
+    }
+    #expect(try runner.run(command + " --output killed --resume").code == 0)
+    try expectSame("whole", "killed", results)
+  }
+
+  @Test(
+    "a signal stops after the step with a checkpoint, and --resume needs no other flag",
+    arguments: [(SIGINT, 130), (SIGTERM, 143)] as [(Int32, Int32)])
+  func signals(number: Int32, code: Int32) throws {
+    #expect(try runner.run(Tiny.search + " --output whole").code == 0)
+    let running = try runner.start(
+      (Tiny.search + " --output stopped").split(separator: " ").map(String.init))
+    while running.process.isRunning && !runner.has("stopped/checkpoint.safetensors") {
+      Thread.sleep(forTimeInterval: 0.005)
+    }
+    running.signal(number)
+    let result = running.wait()
+    // A run this short may be done before the signal arrives.
+    #expect(result.code == code || result.code == 0, "\(result.errors)")
+    if result.code == code { runner.expectOneLine(result, naming: ["checkpoint", "--resume"]) }
+    #expect(try runner.run("search --resume --output stopped").code == 0)
+    try expectSame("whole", "stopped", results)
+  }
+
+  @Test("a signal while nothing is kept ends at once")
+  func early() throws {
+    let running = try runner.start(
+      "evaluate --space mnist --data synthetic --architecture none.json"
+        .split(separator: " ").map(String.init))
+    running.signal(SIGTERM)
+    let result = running.wait()
+    // Before the handler is there, at work, or done with its own error.
+    #expect(result.code == 143 || result.code == 2 || result.isKilled)
+  }
+
+  @Test("a finished run prints its result again and changes nothing; a contradiction is refused")
+  func finished() throws {
+    let first = try runner.run(Tiny.search + " --output a --json")
+    #expect(first.code == 0, "\(first.errors)")
+    let names = try FileManager.default.subpathsOfDirectory(atPath: runner.path("a")).sorted()
+    let config = try runner.bytes("a/config.json")
+    for flags in ["", Tiny.search.dropFirst("search".count)] {
+      let again = try runner.run("search\(flags) --output a --resume --json")
+      #expect(again.code == 0, "\(again.errors)")
+      #expect(try again.json() == first.json())
+    }
+    for flags in [
+      "--epochs 3", "--batch 5", "--seed 1", "--strategy random", "--space mnist",
+      "--data synthetic", "--set channels=4", "--set learning_rate=0.1", "--log-every 3",
+    ] {
+      try runner.expectFailure("search --output a --resume \(flags)", naming: ["a was made with"])
+    }
+    try runner.expectFailure("retrain --output a --resume", naming: ["search"])
+    #expect(
+      try FileManager.default.subpathsOfDirectory(atPath: runner.path("a")).sorted() == names)
+    #expect(try runner.bytes("a/config.json") == config)
+  }
+
+  @Test("a half-written checkpoint gives way to the one before, and the run says so")
+  func damaged() throws {
+    #expect(try runner.run(Tiny.search + " --output whole").code == 0)
+    #expect(try runner.run(Tiny.search + " --output damaged").code == 0)
+    // As after a crash in the middle of the last step.
+    for name in ["summary.json", "architecture.json"] {
+      try FileManager.default.removeItem(atPath: runner.path("damaged/" + name))
+    }
+    let checkpoint = try runner.bytes("damaged/checkpoint.safetensors")
+    try checkpoint.prefix(checkpoint.count / 2).write(
+      to: URL(fileURLWithPath: runner.path("damaged/checkpoint.safetensors")))
+    let result = try runner.run("search --output damaged --resume")
+    #expect(result.code == 0, "\(result.errors)")
+    #expect(result.errors.contains("using damaged/checkpoint.previous.safetensors"))
+    try expectSame("whole", "damaged", results)
+  }
+
+  @Test("two processes never write one folder")
+  func locked() throws {
+    let running = try runner.start(
+      (Tiny.search.replacing("--epochs 2", with: "--epochs 50") + " --output a").split(
+        separator: " "
+      ).map(String.init))
+    while running.process.isRunning && !runner.has("a/log.jsonl") {
+      Thread.sleep(forTimeInterval: 0.01)
+    }
+    try runner.expectFailure("search --resume --output a", naming: ["another process"])
+    running.signal(SIGKILL)
+    _ = running.wait()
+  }
+}
