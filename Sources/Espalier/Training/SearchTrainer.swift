@@ -1,3 +1,5 @@
+import Foundation
+
 /// Everything about a search that is not the network, the strategy or the data.
 public struct SearchOptions {
   /// Samples in a batch.
@@ -106,5 +108,9 @@ public final class SearchTrainer {
   }
 
   /// Writes the architecture found; folders on the way are made.
-  public func export(to path: String) throws { try export().write(to: path) }
+  public func export(to path: String) throws {
+    let folder = URL(fileURLWithPath: path).deletingLastPathComponent()
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    try export().write(to: path)
+  }
 }
