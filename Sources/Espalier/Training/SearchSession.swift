@@ -184,21 +184,31 @@ final class SearchSession {
   // MARK: The result
 
   private func finish() throws -> SearchResult {
+    // A small space is drawn from many times: each architecture is evaluated once.
+    var known: [String: Double] = [:]
     func accuracy(_ choices: [String: ResolvedChoice]) throws -> Double {
+      let text = Architecture(choices, in: search.space.choices).json.compactText
+      if let score = known[text] { return score }
+      // The last epoch's checkpoint leads here again.
+      if callbacks.shouldStop() { throw TrainingInterrupted(step: stepNumber) }
       let decisions = search.space.sampledDecisions(choices)
       let result = try evaluate(
         makeEvaluationLoader(), objective: options.objective, mode: .supernetEvaluation
       ) { images in search.space.with(decisions) { net(images) } }
       let value = result.metrics[options.objective.selectionMetric] ?? -result.loss
-      return options.objective.isLargerBetter ? value : -value
+      let score = options.objective.isLargerBetter ? value : -value
+      known[text] = score
+      callbacks.evaluation(known.count)
+      return score
     }
     func noted(_ choices: [String: ResolvedChoice]) throws -> Double {
-      // The last epoch's checkpoint leads here again.
-      if callbacks.shouldStop() { throw TrainingInterrupted(step: stepNumber) }
-      let score = try accuracy(choices)
       let architecture = Architecture(choices, in: search.space.choices)
-      try directory?.appendCandidate(
-        .object(["score": .number(score), "architecture": architecture.json]))
+      let isNew = known[architecture.json.compactText] == nil
+      let score = try accuracy(choices)
+      if isNew {
+        try directory?.appendCandidate(
+          .object(["score": .number(score), "architecture": architecture.json]))
+      }
       return score
     }
     try directory?.removeCandidates()
@@ -211,7 +221,6 @@ final class SearchSession {
       for _ in 0..<max(options.evaluations, 1) {
         let score = try accuracy(search.space.randomArchitecture(&generator))
         baseline = max(baseline ?? score, score)
-        if callbacks.shouldStop() { throw TrainingInterrupted(step: stepNumber) }
       }
     }
     let seconds = monotonicNow() - start

@@ -6,6 +6,8 @@ public struct TrainingCallbacks {
   public var progress: (_ line: ProgressLine) -> Void = { _ in }
   /// Something a person should know.
   public var note: (_ message: String) -> Void = { _ in }
+  /// After training: how many architectures were evaluated so far.
+  public var evaluation: (_ count: Int) -> Void = { _ in }
   /// The end of an epoch.
   public var epochEnd: (_ epoch: Int) -> Void = { _ in }
   /// Asked after each step: whether to stop with a checkpoint.
