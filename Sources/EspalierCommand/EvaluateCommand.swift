@@ -73,7 +73,8 @@ struct EvaluateCommand: ParsableCommand {
       "accuracy": .number(result.accuracy), "loss": .number(result.loss),
       "images": .integer(result.count), "parameters": .integer(cost.parameters),
       "multiply_adds": .integer(cost.multiplyAdds), "latency_s": .number(latency),
-      "peak_bytes": .integer(Measurement.peakBytes), "device": .string("\(work.device)"),
+      "peak_bytes": .integer(Measurement.peakBytes + work.device.peakBytes),
+      "device": .string("\(work.device)"),
     ]
   }
 

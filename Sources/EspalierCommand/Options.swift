@@ -1,5 +1,6 @@
 import ArgumentParser
 import Espalier
+import EspalierTensor
 
 /// What `search`, `retrain` and `evaluate` share.
 struct TaskOptions: ParsableArguments {
@@ -39,7 +40,7 @@ struct TaskOptions: ParsableArguments {
     var fields = try RunFields(settings: settings)
     fields["space"] = space
     fields["data"] = try data.map { try DataSource.parse($0).absolute.description }
-    fields["device"] = try device.map { "\(try InstalledDevices.named($0))" }
+    fields["device"] = try device.map { "\(try Device(named: $0))" }
     fields["batch"] = batch.map(String.init)
     fields["seed"] = seed.map(String.init)
     return fields

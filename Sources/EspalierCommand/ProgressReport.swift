@@ -6,6 +6,7 @@ final class ProgressReport {
   private let label: String
   private var firstStep: (number: Int, seconds: Double)?
   private var lastLine = -Double.infinity
+  private var lastEvaluation = ProcessInfo.processInfo.systemUptime
 
   init(_ label: String) { self.label = label }
 
@@ -14,6 +15,7 @@ final class ProgressReport {
     var callbacks = TrainingCallbacks()
     callbacks.progress = { self.show($0) }
     callbacks.note = { Console.note($0) }
+    callbacks.evaluation = { self.showEvaluation($0) }
     callbacks.shouldStop = { Interruption.isRequested }
     return callbacks
   }
@@ -30,6 +32,17 @@ final class ProgressReport {
     } else if isLast || line.seconds - lastLine >= 5 {
       lastLine = line.seconds
       Console.note("\(label)  \(line.text)\(remaining)")
+    }
+  }
+
+  private func showEvaluation(_ count: Int) {
+    let text = "\(label)  architectures evaluated with the shared weights: \(count)"
+    let now = ProcessInfo.processInfo.systemUptime
+    if Console.isTerminal {
+      Console.progress(text)
+    } else if now - lastEvaluation >= 5 {
+      lastEvaluation = now
+      Console.note(text)
     }
   }
 

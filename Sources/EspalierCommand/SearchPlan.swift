@@ -72,6 +72,7 @@ struct SearchPlan {
         logFrequency: logEvery, options: options, directory: directory)
       trainer.callbacks = ProgressReport("search").callbacks()
       try trainer.train(isResuming: isResuming)
+      Console.endProgress()
     }
   }
 

@@ -1,4 +1,5 @@
 import Espalier
+import EspalierTensor
 import Foundation
 
 /// What a verb works on: space, data, device and settings, checked.
@@ -27,12 +28,12 @@ struct WorkTask {
     let known = space.settings + extra
     try WorkTask.check(given.settings, against: known)
     source = try DataSource.parse(fields.required("data", valid: DataSource.names))
-    device = try InstalledDevices.named(fields["device"] ?? "auto")
+    device = try Device(named: fields["device"] ?? "auto")
     seed = try fields.seed()
     // A configuration of another verb may hold more.
     settings = SettingValues(
       fields.settings.filter { key, _ in known.contains { $0.name == key } })
-    try InstalledDevices.probe(device)
+    try device.probe()
     data = try source.load(seed: dataSeed ?? seed)
     image = ImageShape(
       channels: data.train.channels, height: data.train.height, width: data.train.width)
