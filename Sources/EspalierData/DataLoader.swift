@@ -75,6 +75,14 @@ public final class DataLoader {
     for batch in pending { batch.abandon() }
   }
 
+  /// The dimensions of each image.
+  public var imageShape: ImageShape {
+    ImageShape(
+      channels: view.dataset.channels, height: view.dataset.height, width: view.dataset.width)
+  }
+  /// The number of regression targets of a sample; 0 for classification.
+  public var targetCount: Int { view.dataset.targetCount }
+
   /// The next batch of the epoch; nil once at its end, after which the next epoch begins.
   public func next() throws(DatasetError) -> Batch? {
     if delivered.nextIndex >= samplesInEpoch {

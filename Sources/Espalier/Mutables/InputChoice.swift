@@ -97,6 +97,9 @@ public final class InputChoice: Module, Mutable {
     return (reduce(inputs, decision), mask)
   }
 
+  /// Whether a sampled subset is data: one combination of all inputs, those left out exact zeros.
+  var combinesByData: Bool { reduction != .concatenation && chosenCount != 1 && count <= 16 }
+
   private var label: String { box.key ?? explicitKey ?? "choice" }
 
   private func decision(for inputs: [Tensor]) -> Decision {
@@ -125,7 +128,7 @@ public final class InputChoice: Module, Mutable {
         output = weightedSum(
           active.map { inputs[$0] }, weights: weights,
           indices: active.map { $0 + decision.weightOffset })
-      } else if isSampled && chosenCount != 1 && count <= 16 {
+      } else if isSampled && combinesByData {
         // Which inputs are taken is data: those left out are exact zeros.
         output = addAll(
           inputs.indices.map { active.contains($0) ? inputs[$0] : ChoiceMarks.absent(like: inputs[$0]) })

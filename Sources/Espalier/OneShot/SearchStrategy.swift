@@ -49,6 +49,14 @@ public struct TensorBatch {
   /// Number of samples.
   public let count: Int
 
+  /// A batch of tensors that exist.
+  public init(images: Tensor, labels: Tensor?, targets: Tensor? = nil) {
+    self.images = images
+    self.labels = labels
+    self.targets = targets
+    count = images.shape[0]
+  }
+
   /// Uploads a batch to the current device.
   public init(_ batch: Batch) throws(DeviceError) {
     count = batch.count
@@ -130,6 +138,37 @@ public final class SearchContext {
 
   /// The generator with which a search of this seed begins.
   static func generator(seed: UInt64) -> SeededGenerator { SeededGenerator(seed: seed ^ 0x5EA2C4) }
+
+  /// Plans everything that this strategy's steps and evaluations will need, before the first step.
+  ///
+  /// - Parameters:
+  ///   - batches: Sizes of a training and a validation batch that occur together.
+  ///   - evaluations: Sizes of evaluation batches.
+  ///   - makeBatch: A batch of any content and the given size.
+  func rehearse(
+    _ strategy: any SearchStrategy, batches: [(training: Int, validation: Int?)],
+    evaluations: [Int], makeBatch: (Int) throws -> TensorBatch
+  ) throws {
+    let saved = generator
+    defer { generator = saved }
+    try space.rehearse {
+      for sizes in batches {
+        _ = try EspalierTensor.step {
+          try strategy.step(
+            self, training: try makeBatch(sizes.training),
+            validation: try sizes.validation.map { try makeBatch($0) })
+        }
+      }
+      for size in evaluations {
+        _ = try EspalierTensor.step { () -> StepResult in
+          let batch = try makeBatch(size)
+          return Mode.with(.supernetEvaluation) {
+            evaluate(space.sampledDecisions(randomArchitecture()), batch)
+          }
+        }
+      }
+    }
+  }
 
   /// A uniformly random architecture.
   public func randomArchitecture() -> [String: ResolvedChoice] {

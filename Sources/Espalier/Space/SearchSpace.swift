@@ -39,6 +39,8 @@ public final class SearchSpace {
   /// Property paths by key, for messages.
   let paths: [String: [String]]
   private let boxes: [String: DecisionBox]
+  /// What sampled decisions are replaced by while variants are rehearsed.
+  var forced: [String: [Int]] = [:]
   /// Choices whose candidates give different shapes: fine for one path, not for a mixture.
   public private(set) var mismatches: [String: String] = [:]
   /// The space whose decisions are in force on this thread.
@@ -131,9 +133,10 @@ public final class SearchSpace {
   /// - Precondition: There is a decision for every key.
   public func with<R>(_ decisions: [String: Decision], _ body: () throws -> R) rethrows -> R {
     for choice in choices {
-      guard let decision = decisions[choice.key] else {
+      guard var decision = decisions[choice.key] else {
         preconditionFailure("no decision for \(choice.key)")
       }
+      if decision.kind == .sampled, let forced = forced[choice.key] { decision.active = forced }
       boxes[choice.key]?.decision = decision
     }
     defer { for box in boxes.values { box.decision = nil } }

@@ -76,6 +76,7 @@ final class SearchSession {
       try restore(checkpoint)
       try directory.truncateLog(afterStep: stepNumber)
     }
+    try rehearse()
     var window = MetricWindow()
     while epoch < epochs {
       while let batch = try training.next() {
@@ -98,6 +99,36 @@ final class SearchSession {
       callbacks.epochEnd(epoch)
     }
     return try finish()
+  }
+
+  /// Plans all that training and the evaluations after it will need.
+  private func rehearse() throws {
+    func sizes(_ loader: DataLoader) -> [Int] {
+      let full = min(loader.batchSize, loader.samplesInEpoch)
+      let last = loader.samplesInEpoch % loader.batchSize
+      return last == 0 || last == full ? [full] : [full, last]
+    }
+    var batches: [(training: Int, validation: Int?)] = []
+    for size in sizes(training) {
+      if let validation {
+        for other in sizes(validation) { batches.append((size, other)) }
+      } else {
+        batches.append((size, nil))
+      }
+    }
+    let image = training.imageShape
+    let targets = training.targetCount
+    try search.rehearse(strategy, batches: batches, evaluations: sizes(makeEvaluationLoader())) { n in
+      let images = try Tensor(
+        [Float](repeating: 0, count: n * image.channels * image.height * image.width),
+        shape: [n, image.channels, image.height, image.width])
+      if targets > 0 {
+        return TensorBatch(
+          images: images, labels: nil,
+          targets: try Tensor([Float](repeating: 0, count: n * targets), shape: [n, targets]))
+      }
+      return TensorBatch(images: images, labels: try Tensor([Int32](repeating: 0, count: n)))
+    }
   }
 
   private func trainStep(_ batch: Batch) throws -> StepResult {

@@ -79,7 +79,7 @@ public final class UpdateEngine {
   ) throws(DeviceError) {
     var ranges: [ParameterUpdate.Range] = []
     for (index, parameter) in parameters.enumerated()
-    where gradients[parameter.variable] != nil {
+    where gradients[parameter.variable] != nil && !Rehearsal.isRunning {
       steps[index] += 1
       let (scalars, flags) = row(groups[groupOf[index]], steps[index])
       ranges.append(

@@ -98,6 +98,8 @@ private func differentiate<R: TensorPack>(
   precondition(
     recorder.gradientDepth == 0,
     "gradients towards variables cannot be nested; use tensors inside a gradient closure")
+  // Positions count within a pass, so that passes share their memory bound.
+  recorder.cutCount = 0
   recorder.mark(cut: true, identity: 1)
   let start = recorder.records.count
   let numbers = sources.map { recorder.number(of: $0.value) }

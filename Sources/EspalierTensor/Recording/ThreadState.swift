@@ -5,6 +5,10 @@ import CKernels
 /// A task-local value would be inherited by child tasks, so that two would share a record.
 package final class ThreadState {
   var recorder = Recorder(.immediate)
+  /// Whether flushes only plan: see `Rehearsal`.
+  package internal(set) var isRehearsing = false
+  /// What this thread's flushes counted.
+  var counters = EngineCounters()
   private var objects: [ObjectIdentifier: AnyObject] = [:]
 
   package static var current: ThreadState {

@@ -33,7 +33,9 @@ final class Engine: @unchecked Sendable {
   private var adders: [TensorType: Program] = [:]
   var counters = EngineCounters()
   /// Whether plans are being made ahead: misses and growth do not count.
-  var isRehearsing = false
+  var isRehearsing: Bool { ThreadState.current.isRehearsing }
+  /// What rehearsals found that flushes need.
+  var rehearsed: [Device: RehearsedMemory] = [:]
   private var numbers: UnsafeMutablePointer<Int32>?
   private var numberCount = 0
 
@@ -43,13 +45,19 @@ final class Engine: @unchecked Sendable {
   }
 
   func plan(_ key: PlanKey, make: () -> Plan) -> Plan {
-    counters.planLookups += 1
+    count(\.planLookups, 1)
     if let plan = plans[key] { return plan }
-    if !isRehearsing { counters.planMisses += 1 }
+    if !isRehearsing { count(\.planMisses, 1) }
     let plan = make()
-    counters.planSeconds += plan.seconds
+    count(\.planSeconds, plan.seconds)
     plans[key] = plan
     return plan
+  }
+
+  /// Adds to a counter of the process and of this thread.
+  func count<N: AdditiveArithmetic>(_ counter: WritableKeyPath<EngineCounters, N>, _ amount: N) {
+    counters[keyPath: counter] += amount
+    ThreadState.current.counters[keyPath: counter] += amount
   }
 
   /// Room for one number a value, for the look-up that is going on.

@@ -65,15 +65,36 @@ struct Flush {
     let transient = layOut()
     let gradients = try reserveBackward()
     try reserve(transient)
-    for index in blocks.indices {
-      slots.append(slotWords(blocks[index]))
-      try run(plans[index].forward, index, upstream: [], gradients: [])
-      engine.counters.records += blocks[index].records.count
-      noteUpdates(blocks[index])
+    if engine.isRehearsing {
+      rehearse()
+    } else {
+      for index in blocks.indices {
+        slots.append(slotWords(blocks[index]))
+        try run(plans[index].forward, index, upstream: [], gradients: [])
+        engine.count(\.records, blocks[index].records.count)
+        noteUpdates(blocks[index])
+      }
+      for call in backwardCalls { try run(call) }
     }
-    for call in backwardCalls { try run(call) }
     for (value, slice) in stored { value.slice = slice }
     return gradients
+  }
+
+  /// Notes the memory of this flush instead of running it.
+  private func rehearse() {
+    var frames: [Device: [UInt64: Int]] = [:]
+    for index in blocks.indices {
+      let device = blocks[index].device
+      let end =
+        blocks[(index + 1)...].firstIndex { $0.device == device }.map { frameOffsets[$0] }
+        ?? regions[device]?.frames ?? 0
+      frames[device, default: [:]][blocks[index].position, default: 0] += end - frameOffsets[index]
+      noteUpdates(blocks[index])
+    }
+    for (device, region) in regions {
+      engine.rehearsed[device, default: RehearsedMemory()].add(
+        frames: frames[device] ?? [:], scratch: region.scratch, rows: region.rows.peak)
+    }
   }
 
   /// Remembers which updates have run.
@@ -161,8 +182,8 @@ struct Flush {
       guard var region = regions[device] else { continue }
       let bytes = region.scratchOffset + region.scratch + 64
       let arena = try engine.arena(device)
-      if try arena.reserve(bytes) && !engine.isRehearsing { engine.counters.arenaGrowths += 1 }
-      engine.counters.bytesPlanned += bytes
+      if try arena.reserve(bytes) && !engine.isRehearsing { engine.count(\.arenaGrowths, 1) }
+      engine.count(\.bytesPlanned, bytes)
       region.memory = arena.memory
       regions[device] = region
     }
@@ -334,7 +355,7 @@ struct Flush {
     for (i, row) in upstream { spaces[plan.upstreamSpace(i)] = resolved(row) ?? nowhere }
     for (i, row) in gradients { spaces[plan.gradientSpace(i)] = resolved(row) ?? nowhere }
     slots[index].withUnsafeBufferPointer { program.patch(slots: $0.baseAddress.unsafelyUnwrapped) }
-    engine.counters.launches += program.launches.count
+    engine.count(\.launches, program.launches.count)
     try engine.backend(block.device).run(program, spaces)
   }
 
@@ -345,7 +366,7 @@ struct Flush {
     for (into, from, type) in call.additions {
       guard let into = resolved(into), let from = resolved(from) else { continue }
       try backend.run(engine.adder(type), [into, from])
-      engine.counters.launches += 1
+      engine.count(\.launches, 1)
     }
   }
 }

@@ -49,6 +49,7 @@ package struct ParameterUpdate {
     }
     guard !present.isEmpty else { return }
     try Executor.finishBeforeWrite()
+    if Rehearsal.isRunning { return }
     let backend = try Engine.shared.backend(device)
     var extents: [Extent] = []
     for (range, gradient) in present {
@@ -109,7 +110,7 @@ package struct ParameterUpdate {
 
     func run(_ program: Program, _ spaces: [ResolvedSpace]) throws(DeviceError) {
       [UInt32(0)].withUnsafeBufferPointer { program.patch(slots: $0.baseAddress.unsafelyUnwrapped) }
-      Engine.shared.counters.launches += program.launches.count
+      Engine.shared.count(\.launches, program.launches.count)
       try backend.run(program, spaces)
     }
     func space(_ buffer: Buffer) -> ResolvedSpace {

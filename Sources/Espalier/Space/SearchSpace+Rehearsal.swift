@@ -1,0 +1,88 @@
+extension SearchSpace {
+  /// Forced decisions that together show every variant of every block.
+  ///
+  /// Plans of choices are independent, so one pass takes the i-th candidate everywhere. Choices
+  /// inside candidates are counted through for each of those, and input choices that may be empty
+  /// are enumerated jointly, since a block may read several of them.
+  /// - Throws: `SpaceError` where more than 64 combinations of empty choices would be needed.
+  func rehearsalVariants() throws(SpaceError) -> [[String: [Int]]] {
+    let emptiable = choices.filter { $0.kind == .input && $0.chosenCount == nil }
+    guard emptiable.count <= 6 else {
+      throw .undecidable(
+        key: emptiable.map(\.key).joined(separator: ", "), strategy: "rehearsal",
+        reason: "\(emptiable.count) input choices that may be empty are more than 6")
+    }
+    let depth = (mutables.values.flatMap { $0 }.map { nesting(of: $0) }.max() ?? 0) + 1
+    let widest = choices.map(\.candidateNames.count).max() ?? 1
+    var variants: [[String: [Int]]] = []
+    var counters = [Int](repeating: 0, count: depth)
+    while true {
+      variants.append(variant(counters, emptying: []))
+      var level = 0
+      while level < depth {
+        counters[level] += 1
+        if counters[level] < widest { break }
+        counters[level] = 0
+        level += 1
+      }
+      if level == depth { break }
+    }
+    for mask in 1..<max(1 << emptiable.count, 1) where !emptiable.isEmpty {
+      let emptied = emptiable.indices.filter { mask & (1 << $0) != 0 }.map { emptiable[$0].key }
+      variants.append(
+        variant([Int](repeating: 0, count: depth), emptying: Set(emptied)))
+    }
+    return variants
+  }
+
+  private func variant(_ counters: [Int], emptying emptied: Set<String>) -> [String: [Int]] {
+    var result: [String: [Int]] = [:]
+    for choice in choices {
+      let count = choice.candidateNames.count
+      let level = mutables[choice.key]?.first.map { nesting(of: $0) } ?? 0
+      let index = counters[min(level, counters.count - 1)] % count
+      switch choice.kind {
+      case .layer: result[choice.key] = [index]
+      case .input:
+        if emptied.contains(choice.key) {
+          result[choice.key] = []
+        } else if choice.chosenCount == 1 {
+          result[choice.key] = [index]
+        } else if isCombination(choice.key) {
+          // Which inputs are taken is data; taking all shows every block that leads here.
+          result[choice.key] = Array(0..<count)
+        } else {
+          let taken = choice.chosenCount ?? 1
+          result[choice.key] = (0..<taken).map { (index + $0) % count }.sorted()
+        }
+      }
+    }
+    return result
+  }
+
+  private func isCombination(_ key: String) -> Bool {
+    (mutables[key]?.first as? InputChoice)?.combinesByData ?? false
+  }
+
+  /// How many layer choices a mutable lies in.
+  private func nesting(of mutable: any Mutable) -> Int {
+    var depth = 0
+    for other in mutables.values.flatMap({ $0 }) {
+      guard let choice = other as? LayerChoice, choice !== mutable else { continue }
+      if choice.namedModules.contains(where: { $0.module === mutable }) { depth += 1 }
+    }
+    return depth
+  }
+
+  /// Runs `body` once for every variant, with sampled decisions forced to it.
+  func rehearse(_ body: () throws -> Void) throws {
+    let variants = try rehearsalVariants()
+    defer { forced = [:] }
+    try Rehearsal.run {
+      for variant in variants {
+        forced = variant
+        try body()
+      }
+    }
+  }
+}

@@ -1,0 +1,45 @@
+/// Planning ahead: steps are recorded and planned but nothing runs.
+///
+/// Reads give zeros, updates and optimizers change nothing, and the arena is sized for the worst mix
+/// of what was rehearsed: plans add up, so does their memory. Afterwards a step that only recombines
+/// what was rehearsed plans nothing and allocates nothing.
+package enum Rehearsal {
+  /// Runs `body` as a rehearsal.
+  package static func run(_ body: () throws -> Void) throws {
+    try Executor.finishBeforeWrite()
+    let state = ThreadState.current
+    let outer = state.isRehearsing
+    state.isRehearsing = true
+    defer { state.isRehearsing = outer }
+    try body()
+    try Engine.shared.reserveRehearsed()
+  }
+
+  /// Whether this thread is rehearsing.
+  package static var isRunning: Bool { ThreadState.current.isRehearsing }
+}
+
+/// The memory that rehearsed flushes would need, by device.
+struct RehearsedMemory {
+  /// The largest frame of each position; a flush stacks one of each.
+  private var frames: [UInt64: Int] = [:]
+  private var scratch = 0
+  private var rows = 0
+
+  /// Takes in one flush: bytes by position in its frames, scratch and gradient rows.
+  mutating func add(frames flush: [UInt64: Int], scratch: Int, rows: Int) {
+    for (position, bytes) in flush { frames[position] = max(frames[position, default: 0], bytes) }
+    self.scratch = max(self.scratch, scratch)
+    self.rows = max(self.rows, rows)
+  }
+
+  /// What any recombination needs at most.
+  var bound: Int { frames.values.reduce(0, +) + scratch + rows + 64 }
+}
+
+extension Engine {
+  /// Sizes every arena for what was rehearsed.
+  func reserveRehearsed() throws(DeviceError) {
+    for (device, memory) in rehearsed { _ = try arena(device).reserve(memory.bound) }
+  }
+}
