@@ -46,8 +46,9 @@ struct Unary: Operation {
     case .square: return [dy * x * 2]
     case .sign: return [nil]
     case .erf: return [dy * exp(-square(x)) * 1.128_379_167_095_512_6]
-    case .relu: return [record(Binary(kind: .reluMask), dy, x)]
-    case .relu6: return [record(Binary(kind: .relu6Mask), dy, x)]
+    // The result is positive where the operand is, and often kept anyway.
+    case .relu: return [record(Binary(kind: .reluMask), dy, y)]
+    case .relu6: return [record(Binary(kind: .relu6Mask), dy, y)]
     case .leakyRelu: return [which(x .> 0, dy, dy * scalar(0))]
     case .sigmoid: return [dy * y * (1 - y)]
     case .tanh: return [dy * (1 - square(y))]

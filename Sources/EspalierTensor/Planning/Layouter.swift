@@ -7,12 +7,14 @@ import CKernels
 struct Layouter {
   private var graph: Graph
   private let isReference: Bool
+  private let groupsRows: Bool
   /// Values keyed by number; converted operands and results of the reference get numbers beyond.
   private var spaces: [Int32: Int32] = [:]
   private var types: [TensorType]
 
-  init(graph: Graph, isReference: Bool) {
+  init(graph: Graph, isReference: Bool, groupsRows: Bool) {
     self.graph = graph
+    self.groupsRows = groupsRows
     self.isReference = isReference
     types = graph.types
   }
@@ -32,7 +34,8 @@ struct Layouter {
       if let v { spaces[v] = Int32(2 + n + 2 * m + i) }
     }
     placeUpdates()
-    let emitted = emitAll()
+    var emitted = emitAll()
+    if groupsRows { emitted = RowGrouping(calls: emitted).grouped() }
     let split = emitted.firstIndex { $0.isBackward } ?? emitted.count
     var memory = MemoryAssignment(
       emitted: emitted, split: split, spaces: spaces, types: types, isReference: isReference,
@@ -42,7 +45,7 @@ struct Layouter {
     let backward = split < emitted.count ? memory.program(emitted[split...]) : nil
     var reads = [Bool](repeating: false, count: m)
     for call in emitted {
-      for operand in call.launch.operands {
+      for operand in call.rows.lazy.flatMap(\.operands) {
         if let space = spaces[operand.number], space >= 2 + n + m, space < 2 + n + 2 * m {
           reads[Int(space) - 2 - n - m] = true
         }
@@ -65,11 +68,16 @@ struct Layouter {
     }
   }
 
+  /// One kernel call: rows of one kernel that do not depend on each other.
   struct Call {
-    var launch: PendingLaunch
+    var rows: [PendingLaunch]
     var isBackward: Bool
-    /// The node's number, so that workspaces live as long as its calls.
+    /// The number of the node that the first row belongs to.
     var node: Int
+    /// Values that the node writes: its results, workspaces, and what it updates in place.
+    var writes: [Int32] = []
+    /// Whether the node updates a variable.
+    var isUpdate = false
   }
 
   private mutating func emitAll() -> [Call] {
@@ -91,13 +99,19 @@ struct Layouter {
           let own = -2 - Int(launch.operands[k].number)
           launch.operands[k].number = workspaceNumber(index, own, builder.workspaces[own])
         }
-        calls.append(Call(launch: launch, isBackward: node.isBackward, node: index))
+        calls.append(Call(rows: [launch], isBackward: node.isBackward, node: index))
       }
     }
+    let firstWorkspace = Int32(graph.types.count)
     for k in calls.indices {
-      for j in calls[k].launch.operands.indices {
-        calls[k].launch.operands[j].number = root(calls[k].launch.operands[j].number)
+      for j in calls[k].rows[0].operands.indices {
+        calls[k].rows[0].operands[j].number = root(calls[k].rows[0].operands[j].number)
       }
+      let node = graph.nodes[calls[k].node]
+      calls[k].isUpdate = node.operation.hasEffect
+      calls[k].writes =
+        node.results.map(root) + node.operation.effectTargets.map { root(node.operands[$0]) }
+        + calls[k].rows[0].operands.map(\.number).filter { $0 >= firstWorkspace }
     }
     return calls
   }

@@ -45,13 +45,14 @@ struct MemoryAssignment {
     var first: [Int32: Int] = [:]
     var last: [Int32: Int] = [:]
     for (index, call) in emitted.enumerated() {
-      for operand in call.launch.operands where operand.number >= 0 && spaces[operand.number] == nil {
+      for operand in call.rows.lazy.flatMap(\.operands)
+      where operand.number >= 0 && spaces[operand.number] == nil {
         if first[operand.number] == nil { first[operand.number] = index }
         last[operand.number] = index
       }
     }
     for (index, call) in emitted.enumerated() {
-      for operand in call.launch.operands {
+      for operand in call.rows.lazy.flatMap(\.operands) {
         let value = operand.number
         guard value >= 0, spaces[value] == nil, first[value] == index, last[value]! >= split,
           index < split, places[value] == nil
@@ -65,7 +66,7 @@ struct MemoryAssignment {
       let range = part == 0 ? 0..<split : split..<emitted.count
       for index in range {
         var live: Set<Int32> = []
-        for operand in emitted[index].launch.operands {
+        for operand in emitted[index].rows.lazy.flatMap(\.operands) {
           let value = operand.number
           guard value >= 0, spaces[value] == nil else { continue }
           if places[value] == nil {
@@ -82,7 +83,7 @@ struct MemoryAssignment {
   }
 
   private mutating func assignOwnSpaces() {
-    for operand in emitted.flatMap(\.launch.operands) {
+    for operand in emitted.lazy.flatMap(\.rows).flatMap(\.operands) {
       let value = operand.number
       guard value >= 0, spaces[value] == nil, places[value] == nil else { continue }
       let space = Int32(firstOwnSpace + ownSpaces.count)
@@ -93,48 +94,57 @@ struct MemoryAssignment {
 
   func program(_ calls: ArraySlice<Layouter.Call>) -> Program {
     func aligned(_ n: Int) -> Int { (n + 15) & ~15 }
-    let program = Program(rowBytes: calls.reduce(0) { $0 + aligned($1.launch.row.count) })
+    let program = Program(
+      rowBytes: calls.reduce(0) { $0 + aligned($1.rows[0].row.count * $1.rows.count) })
     program.scratchBytes = scratchBytes[calls.startIndex == 0 && split > 0 ? 0 : 1]
     var offset = 0
     for call in calls {
-      let pending = call.launch
-      let row = program.rows + offset
-      pending.row.withUnsafeBytes { row.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
+      let first = call.rows[0]
       let firstOperand = program.locations.count
-      for (k, operand) in pending.operands.enumerated() {
-        var field = esp_operand()
-        var location = Location(space: Plan.scratchSpace, dtype: operand.dtype, byteOffset: 0)
-        if operand.number < 0 {
-          field.flags = ESP_ABSENT
-        } else if let space = spaces[operand.number] {
-          location = Location(space: space, dtype: operand.dtype, byteOffset: 0)
-        } else {
-          location = places[operand.number]!
-          location.dtype = operand.dtype
-        }
-        if operand.number >= 0 { location.byteCount = valueBytes(operand.number) }
-        field.offset = UInt32(location.byteOffset / operand.dtype.byteCount)
-        field.stride = operand.stride
-        row.storeBytes(of: field, toByteOffset: 12 * k, as: esp_operand.self)
-        program.locations.append(location)
-      }
-      for (s, scalar) in pending.scalars.enumerated() {
-        program.scalars.append((offset + 12 * pending.operands.count + 4 * s, scalar))
+      for (index, pending) in call.rows.enumerated() {
+        write(pending, at: offset + index * first.row.count, into: program)
       }
       var openCL: Int32 = -1
-      if let call = pending.openCL {
+      if let call = first.openCL {
         openCL = Int32(program.openCLCalls.count)
         program.openCLCalls.append(call)
       }
       program.launches.append(
         Launch(
-          function: pending.kernel.function(pending.dtype), firstOperand: Int32(firstOperand),
-          operandCount: Int32(pending.operands.count), rowOffset: Int32(offset),
-          rowBytes: Int32(pending.row.count), rowCount: 1, openCL: openCL, origin: pending.origin))
-      program.names.append(pending.kernel.name)
-      offset += aligned(pending.row.count)
+          function: first.kernel.function(first.dtype), firstOperand: Int32(firstOperand),
+          operandCount: Int32(first.operands.count), rowOffset: Int32(offset),
+          rowBytes: Int32(first.row.count), rowCount: Int32(call.rows.count),
+          hasRowLocations: call.rows.count > 1, openCL: openCL, origin: first.origin))
+      program.names.append(first.kernel.name)
+      offset += aligned(first.row.count * call.rows.count)
     }
     return program
+  }
+
+  /// Writes one row with its operands' places.
+  private func write(_ pending: PendingLaunch, at offset: Int, into program: Program) {
+    let row = program.rows + offset
+    pending.row.withUnsafeBytes { row.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
+    for (k, operand) in pending.operands.enumerated() {
+      var field = esp_operand()
+      var location = Location(space: Plan.scratchSpace, dtype: operand.dtype, byteOffset: 0)
+      if operand.number < 0 {
+        field.flags = ESP_ABSENT
+      } else if let space = spaces[operand.number] {
+        location = Location(space: space, dtype: operand.dtype, byteOffset: 0)
+      } else {
+        location = places[operand.number]!
+        location.dtype = operand.dtype
+      }
+      if operand.number >= 0 { location.byteCount = valueBytes(operand.number) }
+      field.offset = UInt32(location.byteOffset / operand.dtype.byteCount)
+      field.stride = operand.stride
+      row.storeBytes(of: field, toByteOffset: 12 * k, as: esp_operand.self)
+      program.locations.append(location)
+    }
+    for (s, scalar) in pending.scalars.enumerated() {
+      program.scalars.append((offset + 12 * pending.operands.count + 4 * s, scalar))
+    }
   }
 }
 

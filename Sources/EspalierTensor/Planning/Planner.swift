@@ -30,7 +30,11 @@ struct Planner {
     } else {
       for pass in Pass.all where !Planner.disabledPasses.contains(pass.name) { pass.apply(&graph) }
     }
-    return Layouter(graph: graph, isReference: option == .reference).plan(startedAt: start)
+    let groupsRows =
+      option == .full && !isOpenCL && !Planner.disabledPasses.contains("group-rows")
+    return Layouter(
+      graph: graph, isReference: option == .reference, groupsRows: groupsRows
+    ).plan(startedAt: start)
   }
 
   static let disabledPasses: Set<String> = Set(

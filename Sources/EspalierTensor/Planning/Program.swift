@@ -19,6 +19,8 @@ struct Launch {
   var rowOffset: Int32
   var rowBytes: Int32
   var rowCount: Int32
+  /// Whether every row has operand locations of its own; else all share those of the first.
+  var hasRowLocations: Bool
   /// Index into `openCLCalls`, or -1 where the device has no kernel for it.
   var openCL: Int32
   /// The recorded operation, for messages.

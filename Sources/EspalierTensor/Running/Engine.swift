@@ -171,7 +171,8 @@ extension Program {
     program.launches.append(
       Launch(
         function: kernel.function(dtype), firstOperand: 0, operandCount: Int32(spaces.count),
-        rowOffset: 0, rowBytes: Int32(bytes), rowCount: Int32(rows.count), openCL: call,
+        rowOffset: 0, rowBytes: Int32(bytes), rowCount: Int32(rows.count),
+        hasRowLocations: false, openCL: call,
         origin: -1))
     program.names.append(kernel.name)
     return program
