@@ -90,6 +90,8 @@ struct RetrainPlan {
     all["batch"] = "\(batch)"
     all["epochs"] = "\(epochs)"
     all["log_every"] = "\(logEvery)"
+    all["seeds"] = all["seeds"] ?? "1"
+    all["baseline"] = all["baseline"] ?? "false"
     if let job {
       if job.seed != dataSeed { all["data_seed"] = "\(dataSeed)" }
       if !job.folder.isEmpty {

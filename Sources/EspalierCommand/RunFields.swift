@@ -75,10 +75,11 @@ struct RunFields: Equatable {
   /// Throws where a field given here is another one in the run at `path`.
   func requireAgreement(with run: RunFields, at path: String) throws(UsageError) {
     for (name, value) in texts.sorted(by: { $0.key < $1.key }) {
-      guard let earlier = run.texts[name], earlier != value else { continue }
+      guard run.texts[name] != value else { continue }
+      let flag = "--" + name.replacing("_", with: "-")
+      let earlier = run.texts[name].map { "with \(flag) \($0), not \(value)" }
       throw UsageError(
-        "\(path) was made with --\(name.replacing("_", with: "-")) \(earlier), not \(value); "
-          + "leave the flag out to go on")
+        "\(path) was made \(earlier ?? "without \(flag)"); leave the flag out to go on")
     }
     for (name, value) in settings.sorted(by: { $0.key < $1.key }) {
       guard run.settings[name] != value else { continue }

@@ -66,6 +66,11 @@ struct ResumeTests {
       _ = running.wait()
     }
     #expect(try runner.run(command + " --output killed --resume").code == 0)
+    for flags in ["--inherit whole/checkpoint.safetensors", "--seeds 2", "--baseline"] {
+      try runner.expectFailure(
+        "retrain --output whole --resume \(flags)", naming: ["whole was made with"])
+    }
+    #expect(try runner.run("retrain --output whole --resume --seeds 1").code == 0)
     try expectSame("whole", "killed", results)
   }
 

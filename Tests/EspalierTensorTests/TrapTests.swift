@@ -149,7 +149,7 @@ extension Trap {
     Trap("softmax: axis", ["axis 3", "[3, 4]"]) { _ = softmax(t([3, 4]), axis: 3) },
     Trap("addAll: shapes", ["combine", "[2, 3]", "[3, 2]"]) { _ = addAll([t([2, 3]), t([3, 2])]) },
     Trap("addAll: nothing", ["addAll"]) { _ = addAll([]) },
-    Trap("weightedSum: few weights", ["combine", "[1]"]) {
+    Trap("weightedSum: few weights", ["weightedSum", "[1]"]) {
       _ = weightedSum([t([2]), t([2])], weights: t([1]))
     },
     Trap("weightedSum: indices", ["weightedSum", "1", "2"]) {

@@ -1,0 +1,96 @@
+import EspalierTensor
+import OperationCases
+import Testing
+
+/// Runs every kernel in oclgrind, a simulator that reports each access beyond a buffer.
+///
+/// Its exit code is 0 whatever it finds, and it makes its log where nothing was wrong too: so the log
+/// must exist and be empty, the device must be the simulator, and the results right.
+@Suite("oclgrind finds nothing in any kernel", .enabled(if: Simulator.isInstalled, "no oclgrind"))
+struct OpenCLGrindTests {
+  @Test("Every kernel stays within its buffers and gives the right results")
+  func kernels() async {
+    await #expect(processExitsWith: .success) {
+      let simulator = try Simulator()
+      var wrong: [String] = []
+      for operation in simulatedCases {
+        let values = operation.values()
+        let found = try OpenCL.run { try operation.evaluate(values, .float32) }
+        let exact = try operation.evaluate(values, .float32)
+        for (x, y) in zip(found.outputs + found.gradients, exact.outputs + exact.gradients) {
+          let largest = y.reduce(1e-6) { max($0, Swift.abs($1)) }
+          wrong += [disagreement(x, y, operation.name) { _ in 4e-6 * largest }].compactMap { $0 }
+        }
+      }
+      let found = try OpenCL.run(elementTypes)
+      let expected = try elementTypes()
+      wrong += [disagreement(found, expected, "element types") { _ in 0 }].compactMap { $0 }
+      wrong += try [.sgd, .adam, .rmsprop].flatMap(trained)
+      let used = Set(DeviceList.openCLKernels(of: OpenCL.device))
+      wrong += embeddedKernels().filter { !used.contains($0) }.map { "\($0) did not run" }
+      try simulator.finish()
+      guard wrong.isEmpty else { throw Unexpected(text: wrong.joined(separator: "\n")) }
+    }
+  }
+
+  @Test("Kernels have no races")
+  func races() async {
+    await #expect(processExitsWith: .success) {
+      let simulator = try Simulator(options: ["DATA_RACES"])
+      _ = try trained(.sgd)
+      try simulator.finish()
+    }
+  }
+
+  @Test("An access beyond a buffer would have been found")
+  func overrun() async {
+    await #expect(processExitsWith: .success) {
+      let simulator = try Simulator()
+      try writeBeyond()
+      do {
+        try simulator.finish()
+      } catch {
+        guard "\(error)".contains("Invalid write of size 4") else { throw error }
+        return
+      }
+      throw Unexpected(text: "oclgrind reported nothing")
+    }
+  }
+}
+
+/// A quarter of each family and all depthwise convolutions of 16 channels and 3 over.
+private let simulatedCases: [OperationCase] = {
+  var count: [String: Int] = [:]
+  return OperationCases.all.filter { operation in
+    count[operation.stem, default: 0] += 1
+    if operation.name.contains("depthwise") && operation.name.hasSuffix("of 19") { return true }
+    let isChosen = (count[operation.stem] ?? 0) % 4 == 1
+    return isChosen && operation.flops < 60_000
+  }
+}()
+
+/// Kernels of the element types that the cases leave out.
+private func elementTypes() throws -> [Double] {
+  let x = try Tensor((0..<35).map(Int32.init), shape: [5, 7])
+  let wide = try Tensor((0..<35).map(Double.init), shape: [5, 7])
+  let flags = try Tensor((0..<35).map { $0 % 3 == 0 }, shape: [5, 7])
+  let results = try step {
+    [
+      x + x * x, which(flags, x, x + x), x .> (x * x - x), flags.permuted([1, 0]),
+      flags.padded([(1, 2), (0, 1)]), x.padded([(1, 2), (0, 1)]), wide.permuted([1, 0]),
+      x.cast(to: .float32), x.slice(0..<2, axis: 1).reshaped(to: [10]).oneHot(classes: 4).sum(),
+      dropout(Tensor(ones: [33]), 0.5),
+    ]
+  }
+  return try results.flatMap { try $0.numbers() }
+}
+
+private func trained(_ rule: ParameterUpdate.Rule) throws -> [String] {
+  var onCPU = try SmallNetwork(rule)
+  let network = try OpenCL.run { try SmallNetwork(rule) }
+  var onOpenCL = network
+  return try (0..<2).compactMap { _ in
+    let (expected, found) = (try onCPU.train().item(), try OpenCL.run { try onOpenCL.train().item() })
+    return disagreement([found], [expected], "training with \(rule)") { _ in 1e-4 * expected }
+  }
+}

@@ -1,0 +1,93 @@
+import EspalierTensor
+import OperationCases
+
+/// A small convolutional network with everything a training step needs: convolutions of all kinds,
+/// batch norm with running statistics, pools, a mixture, dropout and a clipped optimizer.
+struct SmallNetwork {
+  let parameters: [Variable]
+  let running: (mean: Variable, variance: Variable)
+  private var update: ParameterUpdate
+  private var states: [[Variable]]
+  private var stepCount = 0
+  let rule: ParameterUpdate.Rule
+
+  /// Parameters on the current device, equal on all.
+  init(_ rule: ParameterUpdate.Rule = .sgd) throws {
+    func random(_ name: String, _ shape: Shape, _ scale: Double) throws -> Variable {
+      var generator = CaseGenerator(name: name, seed: 7)
+      let values = (0..<shape.count).map { _ in Float(generator.uniform(-scale, scale)) }
+      return try Variable(values, shape: shape, isConvolutionWeight: shape.rank == 4)
+    }
+    let ones = [Float](repeating: 1, count: 16)
+    let zeros = [Float](repeating: 0, count: 16)
+    parameters = [
+      try random("stem", [16, 3, 3, 3], 0.3), try Variable(ones, shape: [16]),
+      try Variable(zeros, shape: [16]), try random("depthwise", [16, 1, 5, 5], 0.3),
+      try random("pointwise", [16, 16, 1, 1], 0.3), try Variable([0.5, 0.2, 0.3] as [Float]),
+      try random("linear", [10, 16], 0.3), try Variable([Float](repeating: 0, count: 10)),
+    ]
+    running = (try Variable(zeros, shape: [16]), try Variable(ones, shape: [16]))
+    self.rule = rule
+    update = try ParameterUpdate(device: Device.current)
+    let count = rule == .sgd ? 1 : rule == .adam ? 2 : 3
+    states = try parameters.map { parameter in
+      try (0..<count).map { _ in try Variable(zerosLike: parameter) }
+    }
+  }
+
+  func loss(_ x: Tensor, _ labels: Tensor) -> Tensor {
+    let p = parameters.map(\.tensor)
+    let stem = relu(
+      batchNorm(conv2d(x, p[0], padding: 1), gamma: p[1], beta: p[2], running: running))
+    let separable = conv2d(
+      conv2d(stem, p[3], stride: 2, padding: 2, groups: 16), p[4])
+    let mixed = weightedSum(
+      [
+        separable, maxPool2d(stem, kernelSize: 3, stride: 2, padding: 1),
+        averagePool2d(stem, kernelSize: 3, stride: 2, padding: 1, countIncludePad: false),
+      ], weights: softmax(p[5]))
+    let features = globalAveragePool2d(dropout(batchNorm(mixed), 0.1)).reshaped(
+      to: [x.shape[0], 16])
+    return crossEntropy(linear(features, p[6], p[7]), labels, labelSmoothing: 0.1)
+  }
+
+  /// One step on a batch that depends on the step's number only; returns the loss.
+  mutating func train() throws -> Tensor {
+    stepCount += 1
+    var generator = CaseGenerator(name: "batch", seed: UInt64(stepCount))
+    let labels = (0..<8).map { _ in Int32(generator.below(10)) }
+    let pixels = (0..<8 * 3 * 64).map { index in
+      Float(generator.uniform(-1, 1)) + Float(labels[index / 192]) / 5
+    }
+    let (x, y) = (try Tensor(pixels, shape: [8, 3, 8, 8]), try Tensor(labels))
+    let state = RandomState(seed: 11, step: UInt32(stepCount))
+    let (loss, gradients) = try step(random: state) {
+      try valueAndGradient(wrt: parameters) { self.loss(x, y) }
+    }
+    let (scalars, flags) = row()
+    let ranges = zip(parameters, states).map {
+      ParameterUpdate.Range(variable: $0, states: $1, scalars: scalars, flags: flags)
+    }
+    try update.run(rule, ranges, gradients: gradients, maximumNorm: 1)
+    return loss
+  }
+
+  private func row() -> (scalars: [Float], flags: [Int32]) {
+    switch rule {
+    case .sgd: return ([0.05, 0.9, 0, 1e-3], [0, stepCount == 1 ? 1 : 0])
+    case .adam:
+      func correction(_ beta: Double) -> Double {
+        var power = 1.0
+        for _ in 0..<stepCount { power *= beta }
+        return 1 - power
+      }
+      return (
+        [
+          0.01, 0.9, 0.999, 1e-8, 1e-3, Float(correction(0.9)),
+          Float(correction(0.999).squareRoot()), Float(1 - 0.9), Float(1 - 0.999),
+        ], [1]
+      )
+    case .rmsprop: return ([0.01, 0.9, 1e-6, 1e-3, 0.9, Float(1 - 0.9)], [1, 1])
+    }
+  }
+}
