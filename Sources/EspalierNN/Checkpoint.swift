@@ -88,7 +88,8 @@ public struct Checkpoint {
       .split(separator: ",").compactMap { Int($0) }
     guard steps.count == state.steps.count else {
       throw CheckpointMismatch(
-        message: "optimizer \(name): \(steps.count) step counts for \(state.steps.count) parameters")
+        message: "optimizer \(name): \(steps.count) step counts for \(state.steps.count) parameters"
+      )
     }
     state.steps = steps
     optimizer.restoreSteps(steps)

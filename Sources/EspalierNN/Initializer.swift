@@ -1,6 +1,8 @@
 import Foundation
 
-/// A generator of random numbers with a visible state (SplitMix64, Steele et al. 2014).
+/// A generator of random numbers with a visible state.
+///
+/// SplitMix64, Steele, Lea and Flood 2014.
 public struct SeededGenerator: RandomNumberGenerator, Codable, Hashable, Sendable {
   /// The whole state.
   public var state: UInt64

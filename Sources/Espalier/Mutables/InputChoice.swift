@@ -70,7 +70,8 @@ public final class InputChoice: Module, Mutable {
   public func callAsFunction(_ inputs: [String: Tensor]) -> Tensor? {
     let ordered = candidateNames.map { name -> Tensor in
       guard let input = inputs[name] else {
-        preconditionFailure("InputChoice \(label): no input \(name), there are \(inputs.keys.sorted())")
+        preconditionFailure(
+          "InputChoice \(label): no input \(name), there are \(inputs.keys.sorted())")
       }
       return input
     }
@@ -87,7 +88,9 @@ public final class InputChoice: Module, Mutable {
   public func withMask(_ inputs: [Tensor]) -> (output: Tensor?, mask: ChoiceMask) {
     precondition(
       inputs.count == count, "InputChoice \(label): \(inputs.count) inputs for \(count) candidates")
-    if let check = ShapeCheck.current { return (check.run(self, inputs), ChoiceMask(inputs.map { _ in true })) }
+    if let check = ShapeCheck.current {
+      return (check.run(self, inputs), ChoiceMask(inputs.map { _ in true }))
+    }
     let decision = decision(for: inputs)
     let mask = ChoiceMask(inputs.indices.map { decision.active.contains($0) })
     guard !decision.active.isEmpty else {
@@ -131,7 +134,9 @@ public final class InputChoice: Module, Mutable {
       } else if isSampled && combinesByData {
         // Which inputs are taken is data: those left out are exact zeros.
         output = addAll(
-          inputs.indices.map { active.contains($0) ? inputs[$0] : ChoiceMarks.absent(like: inputs[$0]) })
+          inputs.indices.map {
+            active.contains($0) ? inputs[$0] : ChoiceMarks.absent(like: inputs[$0])
+          })
       } else {
         output = addAll(active.map { inputs[$0] })
       }

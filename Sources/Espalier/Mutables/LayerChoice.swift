@@ -208,7 +208,8 @@ public final class LayerChoice: Module, Layer, Mutable {
 
   /// Keeps the active candidates; of a soft choice all with weight, mixed by these weights.
   public func apply(_ choice: ResolvedChoice) {
-    precondition(applied == nil, "LayerChoice \(box.key ?? ""): an architecture was applied already")
+    precondition(
+      applied == nil, "LayerChoice \(box.key ?? ""): an architecture was applied already")
     originalCount = candidates.count
     candidates = choice.active.map { candidates[$0] }
     if let weights = choice.weights {

@@ -1,4 +1,4 @@
-/// Differentiable architecture search, first order (Liu et al. 2019, arXiv:1806.09055).
+/// Differentiable architecture search, first order (arXiv:1806.09055).
 ///
 /// Every choice mixes its candidates by `softmax(α)`; each step α follows the loss on a validation
 /// batch (Adam) and the weights the loss on a training batch:

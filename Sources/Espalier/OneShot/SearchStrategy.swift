@@ -212,7 +212,9 @@ extension SearchSpace {
   /// Candidates that may be chosen: all that are not exactly zero, or all if there are no others.
   func selectable(_ key: String, _ count: Int) -> [Int] {
     guard let choice = mutables[key]?.first as? LayerChoice else { return Array(0..<count) }
-    let useful = choice.candidates.indices.filter { !(choice.candidates[$0].layer is any ZeroLayer) }
+    let useful = choice.candidates.indices.filter {
+      !(choice.candidates[$0].layer is any ZeroLayer)
+    }
     return useful.isEmpty ? Array(0..<count) : useful
   }
 

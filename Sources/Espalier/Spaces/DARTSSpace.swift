@@ -67,7 +67,9 @@ public final class DARTSSpace: Module, SpaceModel {
     var auxiliary: Tensor?
     for (index, cell) in cells.enumerated() {
       (s0, s1) = (s1, cell(s0, s1))
-      if index == auxiliaryCell && Mode.current.isTraining { auxiliary = auxiliaryHead.map { $0(s1) } }
+      if index == auxiliaryCell && Mode.current.isTraining {
+        auxiliary = auxiliaryHead.map { $0(s1) }
+      }
     }
     return (classifier(globalAveragePool2d(s1).flattened(from: 1)), auxiliary)
   }

@@ -73,7 +73,8 @@ public struct SpaceDefinition: Sendable {
   public init(
     name: String, summary: String, paper: String, settings: [SettingDescription],
     makeSupernet: @escaping @Sendable (SpaceSettings) throws(SettingError) -> any SpaceModel,
-    makeRetrainingNetwork: @escaping @Sendable (SpaceSettings) throws(SettingError)
+    makeRetrainingNetwork:
+      @escaping @Sendable (SpaceSettings) throws(SettingError)
       -> any SpaceModel
   ) {
     self.name = name

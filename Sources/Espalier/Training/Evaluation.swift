@@ -39,5 +39,6 @@ public func evaluate(
     count += batch.count
   }
   let total = Double(max(count, 1))
-  return EvaluationResult(loss: loss / total, metrics: metrics.mapValues { $0 / total }, count: count)
+  return EvaluationResult(
+    loss: loss / total, metrics: metrics.mapValues { $0 / total }, count: count)
 }

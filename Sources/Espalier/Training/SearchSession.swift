@@ -118,7 +118,8 @@ final class SearchSession {
     }
     let image = training.imageShape
     let targets = training.targetCount
-    try search.rehearse(strategy, batches: batches, evaluations: sizes(makeEvaluationLoader())) { n in
+    try search.rehearse(strategy, batches: batches, evaluations: sizes(makeEvaluationLoader())) {
+      n in
       let images = try Tensor(
         [Float](repeating: 0, count: n * image.channels * image.height * image.width),
         shape: [n, image.channels, image.height, image.width])
@@ -188,7 +189,8 @@ final class SearchSession {
     let metadata = checkpoint.file.metadata
     for (key, value) in options.metadata where metadata[key] != value {
       throw RunError(
-        "\(directory?.path ?? ""): \(key) was \(metadata[key] ?? "not set"), now it is \(value); a resumed run must keep it")
+        "\(directory?.path ?? ""): \(key) was \(metadata[key] ?? "not set"), now it is \(value); a resumed run must keep it"
+      )
     }
     func state(_ name: String) throws(RunError) -> DataLoader.State {
       let parts = (metadata[name] ?? "").split(separator: ",").compactMap { Int($0) }

@@ -31,7 +31,8 @@ public final class Conv2d: Module, Layer {
     precondition(
       inputChannels > 0 && outputChannels > 0 && groups > 0 && inputChannels % groups == 0
         && outputChannels % groups == 0 && kernelSize.height > 0 && kernelSize.width > 0,
-      "Conv2d: \(inputChannels) and \(outputChannels) channels with groups \(groups), kernel \(kernelSize)")
+      "Conv2d: \(inputChannels) and \(outputChannels) channels with groups \(groups), kernel \(kernelSize)"
+    )
     let shape: Shape = [
       outputChannels, inputChannels / groups, kernelSize.height, kernelSize.width,
     ]

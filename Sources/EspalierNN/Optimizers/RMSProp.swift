@@ -38,7 +38,8 @@ public final class RMSProp: Optimizer {
     try engine.run(.rmsprop, gradients) { group, _ in
       (
         [
-          group.learningRate ?? learningRate, Float(alpha), epsilon, group.weightDecay ?? weightDecay,
+          group.learningRate ?? learningRate, Float(alpha), epsilon,
+          group.weightDecay ?? weightDecay,
           momentum, Float(1 - alpha),
         ], [isCentered ? 1 : 0, momentum > 0 ? 1 : 0]
       )

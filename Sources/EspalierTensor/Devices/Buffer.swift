@@ -20,7 +20,9 @@ struct Slice {
   let byteOffset: Int
 }
 
-/// What a kind of device must do. Calls come from one thread at a time (the engine's lock).
+/// What a kind of device must do.
+///
+/// Calls come from one thread at a time (the engine's lock).
 protocol Backend: AnyObject, Sendable {
   var device: Device { get }
   var pool: MemoryPool { get }

@@ -1,4 +1,6 @@
-/// What a device could not do. The message names the first operation that failed.
+/// What a device could not do.
+///
+/// The message names the first operation that failed.
 public enum DeviceError: Error, CustomStringConvertible {
   /// Memory ran out before anything was launched; all state is intact.
   case outOfMemory(wanted: Int, free: Int, largest: String)

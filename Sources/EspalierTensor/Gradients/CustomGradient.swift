@@ -25,7 +25,9 @@ struct CustomGradient: Operation {
 
   func resultTypes(_ operands: [TensorType]) -> [TensorType] { [operands[0]] }
 
-  func emit(into builder: inout LaunchBuilder) { Passage(carriesGradient: false).emit(into: &builder) }
+  func emit(into builder: inout LaunchBuilder) {
+    Passage(carriesGradient: false).emit(into: &builder)
+  }
 
   func isDifferentiable(at index: Int) -> Bool { index >= 1 && index <= sourceCount }
 

@@ -43,7 +43,9 @@ struct ChannelMoments: Operation {
   }
 }
 
-/// `(x − mean)·rsqrt(variance + ε)·γ + β`. Operands: x, mean, variance, then γ and β if affine.
+/// `(x − mean)·rsqrt(variance + ε)·γ + β`.
+///
+/// Operands: x, mean, variance, then γ and β if affine.
 ///
 /// Of the batch's own moments (`isOfBatch`) the gradient knows that mean and variance depend on x.
 struct Normalize: Operation {
@@ -103,19 +105,26 @@ struct Normalize: Operation {
       BatchNormSums(), x, dy, mean, variance, scalars: [context.scalars[0]])
     let gamma = isAffine ? [context.operands[3]] : []
     if context.isWanted[0] {
-      gradients[0] = recordAll(
-        BatchNormBackward(isAffine: isAffine), [x, dy, mean, variance, sums] + gamma,
-        scalars: [context.scalars[0]])[0]
+      gradients[0] =
+        recordAll(
+          BatchNormBackward(isAffine: isAffine), [x, dy, mean, variance, sums] + gamma,
+          scalars: [context.scalars[0]])[0]
     }
     if isAffine {
-      if context.isWanted[3] { gradients[3] = sums.slice(1..<2, axis: 0).reshaped(to: [x.shape[1]]) }
-      if context.isWanted[4] { gradients[4] = sums.slice(0..<1, axis: 0).reshaped(to: [x.shape[1]]) }
+      if context.isWanted[3] {
+        gradients[3] = sums.slice(1..<2, axis: 0).reshaped(to: [x.shape[1]])
+      }
+      if context.isWanted[4] {
+        gradients[4] = sums.slice(0..<1, axis: 0).reshaped(to: [x.shape[1]])
+      }
     }
     return gradients
   }
 }
 
-/// `[2, C]`: Σ dy and Σ dy·x̂. Operands: x, dy, mean, variance.
+/// `[2, C]`: Σ dy and Σ dy·x̂.
+///
+/// Operands: x, dy, mean, variance.
 struct BatchNormSums: Operation {
   static let stem = "batch_norm"
 
@@ -148,7 +157,9 @@ struct BatchNormSums: Operation {
   }
 }
 
-/// dx of batch norm. Operands: x, dy, mean, variance, sums, then γ if affine.
+/// dx of batch norm.
+///
+/// Operands: x, dy, mean, variance, sums, then γ if affine.
 struct BatchNormBackward: Operation {
   static let stem = "batch_norm"
   let isAffine: Bool
@@ -208,8 +219,10 @@ private func standardized(_ x: Tensor, _ epsilon: Scalar) -> Tensor {
   return centred * rsqrt(x.variance(axes: axes, correction: 0, keepingDimensions: true) + epsilon)
 }
 
-/// Moves running statistics towards the batch's. Operands: running mean and variance, then the
-/// batch's; scalars: momentum and m / (m − 1). Results: the statistics after it, in the same memory.
+/// Moves running statistics towards the batch's.
+///
+/// Operands: running mean and variance, then the batch's; scalars: momentum and m / (m − 1).
+/// Results: the statistics after it, in the same memory.
 struct RunningUpdate: Operation {
   static let stem = "batch_norm"
 
@@ -295,5 +308,6 @@ private func normalize(
   var operands = [x, mean, variance]
   if let gamma, let beta { operands += [gamma, beta] }
   return recordAll(
-    Normalize(isAffine: gamma != nil, isOfBatch: isOfBatch), operands, scalars: [Scalar(epsilon)])[0]
+    Normalize(isAffine: gamma != nil, isOfBatch: isOfBatch), operands, scalars: [Scalar(epsilon)])[
+      0]
 }

@@ -36,7 +36,7 @@ struct Combine: Operation {
     builder.emit(
       .combine, type.dtype,
       operands(&builder) + [isWeighted ? builder.operand(count) : .absent, builder.result()],
-      scalars: padded(builder.scalars), row: row, 
+      scalars: padded(builder.scalars), row: row,
       openCL: .items(elementwiseItems(type.shape.count)))
   }
 
@@ -56,9 +56,10 @@ struct Combine: Operation {
     }
     if isWeighted && context.isWanted[count] {
       let xs = Array(context.operands[..<count])
-      gradients[count] = recordAll(
-        CombineWeightGradient(count: count, weightCount: context.operands[count].shape[0]),
-        xs + [context.dy], scalars: context.scalars)[0]
+      gradients[count] =
+        recordAll(
+          CombineWeightGradient(count: count, weightCount: context.operands[count].shape[0]),
+          xs + [context.dy], scalars: context.scalars)[0]
     }
     return gradients
   }
@@ -88,7 +89,7 @@ struct CombineWeightGradient: Operation {
       .combineBackward, type.dtype,
       (0..<Int(ESP_COMBINE_MAX)).map { $0 < count ? builder.operand($0) : .absent }
         + [builder.operand(count), builder.result(), workspace],
-      scalars: padded(builder.scalars), row: row, 
+      scalars: padded(builder.scalars), row: row,
       openCL: .items(count * images).then("esp_combine_backward_merge", items: count))
   }
 
@@ -97,14 +98,16 @@ struct CombineWeightGradient: Operation {
     let dw = context.dy
     var gradients: [Tensor?] = context.operands.map { _ in nil }
     for k in 0..<count where context.isWanted[k] {
-      gradients[k] = recordAll(
-        Combine(count: 1, isWeighted: true), [context.operands[count], dw],
-        scalars: [context.scalars[k]])[0]
+      gradients[k] =
+        recordAll(
+          Combine(count: 1, isWeighted: true), [context.operands[count], dw],
+          scalars: [context.scalars[k]])[0]
     }
     if context.isWanted[count] {
-      gradients[count] = recordAll(
-        Combine(count: count, isWeighted: true), Array(context.operands[..<count]) + [dw],
-        scalars: context.scalars)[0]
+      gradients[count] =
+        recordAll(
+          Combine(count: count, isWeighted: true), Array(context.operands[..<count]) + [dw],
+          scalars: context.scalars)[0]
     }
     return gradients
   }

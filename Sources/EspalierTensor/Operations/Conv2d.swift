@@ -11,13 +11,16 @@ struct ConvolutionGeometry: Hashable, Sendable {
   var groups: Int
 
   /// The size after the convolution along one axis.
-  static func output(_ size: Int, _ kernel: Int, _ stride: Int, _ pad: Int, _ dilation: Int) -> Int {
+  static func output(_ size: Int, _ kernel: Int, _ stride: Int, _ pad: Int, _ dilation: Int) -> Int
+  {
     let room = size + 2 * pad - dilation * (kernel - 1) - 1
     return room < 0 ? 0 : room / stride + 1
   }
 }
 
-/// 2-D convolution. Operands: x `[N, C, H, W]`, weight `[K, C / groups, R, S]`.
+/// 2-D convolution.
+///
+/// Operands: x `[N, C, H, W]`, weight `[K, C / groups, R, S]`.
 struct Conv2d: Operation {
   static let stem = "conv2d"
   static let takesConvolutionWeights = true
@@ -36,7 +39,8 @@ struct Conv2d: Operation {
     let width = ConvolutionGeometry.output(x[3], w[3], g.strideW, g.padW, g.dilationW)
     precondition(
       h > 0 && width > 0,
-      "conv2d: input \(x) is smaller than weight \(w) with dilation \(g.dilationH), padding \(g.padH)")
+      "conv2d: input \(x) is smaller than weight \(w) with dilation \(g.dilationH), padding \(g.padH)"
+    )
     return [TensorType([x[0], w[0], h, width], operands[0].dtype)]
   }
   func requiredLayout(at index: Int) -> LayoutRequirement {
@@ -68,7 +72,9 @@ struct Conv2d: Operation {
   }
 }
 
-/// The gradient towards the input. Operands: dy `[N, K, H', W']`, weight.
+/// The gradient towards the input.
+///
+/// Operands: dy `[N, K, H', W']`, weight.
 struct Conv2dBackwardInput: Operation {
   static let stem = "conv2d"
   static let takesConvolutionWeights = true
@@ -103,7 +109,9 @@ struct Conv2dBackwardInput: Operation {
   }
 }
 
-/// The gradient towards the weight. Operands: x, dy.
+/// The gradient towards the weight.
+///
+/// Operands: x, dy.
 struct Conv2dBackwardWeight: Operation {
   static let stem = "conv2d"
   let geometry: ConvolutionGeometry

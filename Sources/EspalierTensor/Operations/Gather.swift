@@ -1,6 +1,8 @@
 import CKernels
 
-/// Rows of a table. Operands: table `[V, D]`, index int32 `[M]`.
+/// Rows of a table.
+///
+/// Operands: table `[V, D]`, index int32 `[M]`.
 struct Gather: Operation {
   static let stem = "gather"
 
@@ -57,7 +59,9 @@ struct GatherBackward: Operation {
   }
 }
 
-/// 1 at each index, 0 elsewhere. Operand: index int32 `[M]`.
+/// 1 at each index, 0 elsewhere.
+///
+/// Operand: index int32 `[M]`.
 struct OneHot: Operation {
   static let stem = "one_hot"
   let classes: Int

@@ -6,7 +6,8 @@ struct Reshape: Operation {
   func resultTypes(_ operands: [TensorType]) -> [TensorType] {
     precondition(
       operands[0].shape.count == shape.count,
-      "reshape: \(operands[0].shape) has \(operands[0].shape.count) elements, \(shape) has \(shape.count)")
+      "reshape: \(operands[0].shape) has \(operands[0].shape.count) elements, \(shape) has \(shape.count)"
+    )
     return [TensorType(shape, operands[0].dtype)]
   }
 
@@ -20,7 +21,8 @@ struct Reshape: Operation {
     } else if to.isLogicallyOrdered {
       // [N, H, W, C] in memory → logical order.
       builder.emitCopy(
-        sizes: from.shape.dimensions, from: from.strides, to: rowMajor(from.shape), dtype: from.dtype)
+        sizes: from.shape.dimensions, from: from.strides, to: rowMajor(from.shape),
+        dtype: from.dtype)
     } else if from.isLogicallyOrdered {
       builder.emitCopy(
         sizes: to.shape.dimensions, from: rowMajor(to.shape), to: to.strides, dtype: from.dtype)
@@ -66,7 +68,8 @@ extension Tensor {
 
   /// The same elements under another shape, in the order of `[N, C, H, W]`.
   public func reshaped(to shape: Shape) -> Tensor {
-    shape == self.shape && value.type.layout == .standard ? self : record(Reshape(shape: shape), self)
+    shape == self.shape && value.type.layout == .standard
+      ? self : record(Reshape(shape: shape), self)
   }
 
   /// Dimensions from `axis` on merged into one: `[N, C, H, W]` from 1 is `[N, C·H·W]`.

@@ -87,7 +87,9 @@ extension Tensor {
   /// The tensor with `value` added around it.
   ///
   /// - Parameter padding: Elements before and after, for each axis.
-  public func padded(_ padding: [(before: Int, after: Int)], with value: some ScalarValue = Float(0)) -> Tensor {
+  public func padded(
+    _ padding: [(before: Int, after: Int)], with value: some ScalarValue = Float(0)
+  ) -> Tensor {
     precondition(
       padding.count == rank && padding.allSatisfy { $0.before >= 0 && $0.after >= 0 },
       "pad: \(padding) for \(shape), needs a pair of sizes for each axis")

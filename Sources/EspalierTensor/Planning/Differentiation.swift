@@ -13,7 +13,8 @@ enum Differentiation {
       let record = recorder.records[index]
       var any = record.traits.carriesGradient
       for k in 0..<Int(record.operandCount) where !any {
-        any = needs[Int(recorder.operands[Int(record.firstOperand) + k])]
+        any =
+          needs[Int(recorder.operands[Int(record.firstOperand) + k])]
           && record.traits.isDifferentiable(at: k)
       }
       guard any else { continue }
@@ -57,14 +58,17 @@ enum Differentiation {
         results: results.map { Tensor(recorder.values[Int($0)]) },
         upstream: upstream, scalars: scalars, isWanted: isWanted)
       let gradients = operation.gradient(context)
-      precondition(gradients.count == operandNumbers.count, "\(type(of: operation).stem): gradients")
+      precondition(
+        gradients.count == operandNumbers.count, "\(type(of: operation).stem): gradients")
       for k in operandNumbers.indices where isWanted[k] {
         guard let gradient = gradients[k] else { continue }
         let expected = recorder.values[Int(operandNumbers[k])].type
         precondition(
           gradient.shape == expected.shape,
-          "\(type(of: operation).stem): gradient \(gradient.shape) of operand \(k) \(expected.shape)")
-        let inLayout = gradient.value.type.layout == expected.layout
+          "\(type(of: operation).stem): gradient \(gradient.shape) of operand \(k) \(expected.shape)"
+        )
+        let inLayout =
+          gradient.value.type.layout == expected.layout
           ? gradient : record_(Relayout(to: expected.layout), gradient)
         contributions[operandNumbers[k], default: []].append(inLayout)
       }

@@ -40,7 +40,9 @@ struct Graph {
         let value = node.operands[target]
         overwritten.insert(value)
         overwritten.insert(node.results[target])
-        guard nodes[(index + 1)...].contains(where: { $0.operands.contains(value) }) else { continue }
+        guard nodes[(index + 1)...].contains(where: { $0.operands.contains(value) }) else {
+          continue
+        }
         let copy = makeValue(types[Int(value)])
         for later in (index + 1)..<nodes.count {
           nodes[later].operands = nodes[later].operands.map { $0 == value ? copy : $0 }

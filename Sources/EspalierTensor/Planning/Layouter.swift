@@ -89,7 +89,8 @@ struct Layouter {
         operandNumbers: node.operands, resultNumbers: node.results, scalars: node.scalars,
         origin: node.origin, isReference: isReference,
         mayAlias: node.results.map { result in
-          spaces[result] == nil && !(node.operands.first.map { overwritten.contains(root($0)) } ?? false)
+          spaces[result] == nil
+            && !(node.operands.first.map { overwritten.contains(root($0)) } ?? false)
         })
       node.operation.emit(into: &builder)
       for alias in builder.aliases { aliases[alias.result] = alias.operand }
@@ -150,7 +151,8 @@ struct Layouter {
     let outside = Set(graph.operands + graph.upstream.compactMap { $0 })
     let inside = Set(graph.roots)
     for var node in graph.nodes {
-      for k in node.operands.indices where outside.contains(node.operands[k]) && isNarrow(node.operands[k]) {
+      for k in node.operands.indices
+      where outside.contains(node.operands[k]) && isNarrow(node.operands[k]) {
         let v = node.operands[k]
         if wide[v] == nil {
           let new = graph.makeValue(graph.types[Int(v)])

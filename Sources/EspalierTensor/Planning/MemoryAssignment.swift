@@ -54,10 +54,11 @@ struct MemoryAssignment {
     for (index, call) in emitted.enumerated() {
       for operand in call.rows.lazy.flatMap(\.operands) {
         let value = operand.number
-        guard value >= 0, spaces[value] == nil, first[value] == index, last[value]! >= split,
+        guard value >= 0, spaces[value] == nil, first[value] == index, last[value] ?? 0 >= split,
           index < split, places[value] == nil
         else { continue }
-        places[value] = Location(space: Plan.frameSpace, dtype: operand.dtype, byteOffset: frameBytes)
+        places[value] = Location(
+          space: Plan.frameSpace, dtype: operand.dtype, byteOffset: frameBytes)
         frameBytes += byteCount(value)
       }
     }
@@ -74,9 +75,11 @@ struct MemoryAssignment {
             places[value] = Location(
               space: Plan.scratchSpace, dtype: operand.dtype, byteOffset: offset)
           }
-          if last[value] == index, places[value]!.space == Plan.scratchSpace { live.insert(value) }
+          if last[value] == index, places[value]?.space == Plan.scratchSpace { live.insert(value) }
         }
-        for value in live.sorted() { scratch.free(places[value]!.byteOffset, byteCount(value)) }
+        for value in live.sorted() {
+          scratch.free(places[value]?.byteOffset ?? 0, byteCount(value))
+        }
       }
       scratchBytes[part] = scratch.peak
     }
@@ -124,7 +127,10 @@ struct MemoryAssignment {
   /// Writes one row with its operands' places.
   private func write(_ pending: PendingLaunch, at offset: Int, into program: Program) {
     let row = program.rows + offset
-    pending.row.withUnsafeBytes { row.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
+    pending.row.withUnsafeBytes { bytes in
+      guard let base = bytes.baseAddress else { return }
+      row.copyMemory(from: base, byteCount: bytes.count)
+    }
     for (k, operand) in pending.operands.enumerated() {
       var field = esp_operand()
       var location = Location(space: Plan.scratchSpace, dtype: operand.dtype, byteOffset: 0)
@@ -133,7 +139,10 @@ struct MemoryAssignment {
       } else if let space = spaces[operand.number] {
         location = Location(space: space, dtype: operand.dtype, byteOffset: 0)
       } else {
-        location = places[operand.number]!
+        guard let place = places[operand.number] else {
+          preconditionFailure("\(pending.kernel.name): operand \(k) has no place")
+        }
+        location = place
         location.dtype = operand.dtype
       }
       if operand.number >= 0 { location.byteCount = valueBytes(operand.number) }
@@ -158,7 +167,7 @@ struct OffsetAllocator {
   mutating func allocate(_ byteCount: Int) -> Int {
     var best: Int?
     for (index, range) in free.enumerated() where range.count >= byteCount {
-      if best == nil || range.count < free[best!].count { best = index }
+      if best.map({ range.count < free[$0].count }) ?? true { best = index }
     }
     if let best {
       let offset = free[best].offset

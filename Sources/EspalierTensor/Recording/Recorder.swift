@@ -129,7 +129,9 @@ final class Recorder {
   }
 
   /// Appends an operation and returns its results.
-  func record<O: Operation>(_ operation: O, _ inputs: [Tensor], _ scalars: [Scalar] = []) -> [Tensor] {
+  func record<O: Operation>(_ operation: O, _ inputs: [Tensor], _ scalars: [Scalar] = [])
+    -> [Tensor]
+  {
     if records.count >= 65_536 && kind == .immediate && deferredError == nil {
       do throws(DeviceError) {
         try Executor.flushImmediate(self)
@@ -183,7 +185,8 @@ final class Recorder {
       case .standard: needed = .standard
       case .convolutionWeight: needed = .convolutionWeight
       case .same:
-        needed = inputs.allSatisfy { $0.value.type.layout == layout && $0.shape == inputs[0].shape }
+        needed =
+          inputs.allSatisfy { $0.value.type.layout == layout && $0.shape == inputs[0].shape }
           ? layout : .standard
       }
       if layout != needed {
@@ -236,6 +239,7 @@ func record<O: Operation>(_ operation: O, _ inputs: Tensor..., scalars: [Scalar]
 }
 
 /// Records an operation with several results.
-func recordAll<O: Operation>(_ operation: O, _ inputs: [Tensor], scalars: [Scalar] = []) -> [Tensor] {
+func recordAll<O: Operation>(_ operation: O, _ inputs: [Tensor], scalars: [Scalar] = []) -> [Tensor]
+{
   Recorder.current.record(operation, inputs, scalars)
 }

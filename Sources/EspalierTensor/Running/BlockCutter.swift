@@ -57,7 +57,9 @@ final class BlockCutter {
       let record = recorder.records[index]
       var isNeeded = record.traits.hasEffect && !recorder.executed.contains(Int32(index))
       if !record.traits.hasEffect {
-        for r in 0..<record.resultCount where needed[Int(record.firstResult + r)] { isNeeded = true }
+        for r in 0..<record.resultCount where needed[Int(record.firstResult + r)] {
+          isNeeded = true
+        }
       }
       guard isNeeded else { continue }
       list.append(Int32(index))
@@ -175,7 +177,8 @@ final class BlockCutter {
     for index in list.indices {
       for number in list[index].records {
         let record = recorder.records[Int(number)]
-        for r in record.firstResult..<record.firstResult + record.resultCount where isResult[Int(r)] {
+        for r in record.firstResult..<record.firstResult + record.resultCount where isResult[Int(r)]
+        {
           list[index].results.append(r)
         }
       }

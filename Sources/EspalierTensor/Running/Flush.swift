@@ -262,7 +262,9 @@ struct Flush {
         let type = recorder.values[Int(value)].type
         if let sum = sums[value] {
           let row = try arenaRow(type)
-          if case .arena(_, let offset) = row { spent.append((offset, (type.byteCount + 63) & ~63)) }
+          if case .arena(_, let offset) = row {
+            spent.append((offset, (type.byteCount + 63) & ~63))
+          }
           call.targets.append((i, row))
           call.additions.append((sum, row, type))
           continue
@@ -347,7 +349,9 @@ struct Flush {
     var spaces = [ResolvedSpace](repeating: nowhere, count: plan.spaceCount)
     spaces[0].byteOffset = frameOffsets[index]
     spaces[1].byteOffset = region.scratchOffset
-    for (i, value) in block.operands.enumerated() { spaces[plan.operandSpace(i)] = try place(value) }
+    for (i, value) in block.operands.enumerated() {
+      spaces[plan.operandSpace(i)] = try place(value)
+    }
     for (i, value) in block.results.enumerated() { spaces[plan.resultSpace(i)] = try place(value) }
     for buffer in ownBuffers[index] {
       spaces.append(ResolvedSpace(memory: buffer.memory, byteOffset: 0))

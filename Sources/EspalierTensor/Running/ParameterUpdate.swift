@@ -100,7 +100,7 @@ package struct ParameterUpdate {
   private mutating func launch(
     _ rule: Rule, _ extents: [Extent], _ backend: any Backend, _ maximumNorm: Float
   ) throws(DeviceError) {
-    if partials == nil || partials!.byteCount < extents.count * 8 {
+    if partials.map({ $0.byteCount < extents.count * 8 }) ?? true {
       partials = try backend.pool.make(extents.count * 8, on: backend)
     }
     guard let partials else { return }
@@ -186,7 +186,10 @@ package struct ParameterUpdate {
           .direct(
             .sgd, .float32, spaces: [0, 1, 2, 3], rows: rows,
             openCL: .items(items)),
-          [space(buffers[0]), space(buffers[1]), buffers.count > 2 ? space(buffers[2]) : nowhere, scaleSpace])
+          [
+            space(buffers[0]), space(buffers[1]), buffers.count > 2 ? space(buffers[2]) : nowhere,
+            scaleSpace,
+          ])
       case .adam:
         let rows = members.map { index in
           let extent = extents[index]

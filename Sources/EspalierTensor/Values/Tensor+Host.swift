@@ -132,7 +132,8 @@ extension Tensor {
     try result.get()
     bytes = buffer
     return Tensor(
-      Value(type: value.type, device: device, slice: try Tensor.upload(bytes, value.type, on: device)))
+      Value(
+        type: value.type, device: device, slice: try Tensor.upload(bytes, value.type, on: device)))
   }
 
   /// A copy that later updates do not touch.
@@ -155,7 +156,11 @@ func reordered<Element>(_ elements: [Element], _ type: TensorType, toMemory: Boo
       for c in 0..<s[2] {
         var memory = a * strides[0] + b * strides[1] + c * strides[2]
         for _ in 0..<s[3] {
-          if toMemory { result[memory] = elements[logical] } else { result[logical] = elements[memory] }
+          if toMemory {
+            result[memory] = elements[logical]
+          } else {
+            result[logical] = elements[memory]
+          }
           memory += strides[3]
           logical += 1
         }
@@ -171,7 +176,8 @@ extension Variable {
     _ elements: [Element], shape: Shape, isConvolutionWeight: Bool = false
   ) throws(DeviceError) {
     precondition(elements.count == shape.count, "\(elements.count) elements for shape \(shape)")
-    let type = TensorType(shape, Element.dtype, isConvolutionWeight ? .convolutionWeight : .standard)
+    let type = TensorType(
+      shape, Element.dtype, isConvolutionWeight ? .convolutionWeight : .standard)
     let slice = try Tensor.upload(reordered(elements, type, toMemory: true), type)
     self.init(type: type, device: Device.current, slice: slice)
   }
