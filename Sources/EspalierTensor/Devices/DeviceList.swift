@@ -43,6 +43,11 @@ public enum DeviceList {
   /// Why there is no OpenCL device, in one sentence; nil where there is one.
   public static func openCLProblem() -> String? { OpenCLBackends.shared.problem() }
 
+  /// The kernels that ran on an OpenCL device so far.
+  package static func openCLKernels(of device: Device) -> [String] {
+    OpenCLBackends.shared.opened(device)?.usedKernels ?? []
+  }
+
   /// A GPU. OpenCL on the CPU, and simulators, are slower than the CPU's own kernels.
   private static func isWorthwhile(_ device: esp_cl_device) -> Bool {
     device.type == Int32(ESP_CL_GPU)

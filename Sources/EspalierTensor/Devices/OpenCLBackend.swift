@@ -42,6 +42,8 @@ final class OpenCLBackend: Backend, @unchecked Sendable {
     set { lock.with { esp_cl_set_bytes_limit(context, UInt64(newValue)) } }
   }
 
+  var usedKernels: [String] { lock.with { programs.used } }
+
   // MARK: Memory
 
   func allocate(_ byteCount: Int) throws(DeviceError) -> UnsafeMutableRawPointer {

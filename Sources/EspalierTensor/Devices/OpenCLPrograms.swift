@@ -20,6 +20,8 @@ final class OpenCLPrograms {
 
   init(_ context: OpaquePointer) { self.context = context }
 
+  var used: [String] { kernels.keys.sorted() }
+
   func kernels(of program: Program) throws(DeviceError) -> OpenCLKernels {
     if let known = program.openCLKernels, known.context == context { return known }
     var found = OpenCLKernels(context: context)
