@@ -23,8 +23,8 @@ struct SmallNetwork {
     parameters = [
       try random("stem", [16, 3, 3, 3], 0.3), try Variable(ones, shape: [16]),
       try Variable(zeros, shape: [16]), try random("depthwise", [16, 1, 5, 5], 0.3),
-      try random("pointwise", [16, 16, 1, 1], 0.3), try Variable([0.5, 0.2, 0.3] as [Float]),
-      try random("linear", [10, 16], 0.3), try Variable([Float](repeating: 0, count: 10)),
+      try random("pointwise", [16, 16, 1, 1], 0.3), try Variable([0.5, 0.2, 0.3] as [Float], shape: [3]),
+      try random("linear", [10, 16], 0.3), try Variable(Array(zeros.prefix(10)), shape: [10]),
     ]
     running = (try Variable(zeros, shape: [16]), try Variable(ones, shape: [16]))
     self.rule = rule
@@ -61,14 +61,17 @@ struct SmallNetwork {
     }
     let (x, y) = (try Tensor(pixels, shape: [8, 3, 8, 8]), try Tensor(labels))
     let state = RandomState(seed: 11, step: UInt32(stepCount))
-    let (loss, gradients) = try step(random: state) {
-      try valueAndGradient(wrt: parameters) { self.loss(x, y) }
+    var gradients: Gradients?
+    let loss = try step(random: state) { () -> Tensor in
+      let found = try valueAndGradient(wrt: parameters) { self.loss(x, y) }
+      gradients = found.gradients
+      return found.value
     }
     let (scalars, flags) = row()
     let ranges = zip(parameters, states).map {
       ParameterUpdate.Range(variable: $0, states: $1, scalars: scalars, flags: flags)
     }
-    try update.run(rule, ranges, gradients: gradients, maximumNorm: 1)
+    if let gradients { try update.run(rule, ranges, gradients: gradients, maximumNorm: 1) }
     return loss
   }
 
