@@ -32,30 +32,37 @@ struct Graph {
   ///
   /// - Returns: The overwritten values; nothing may be an alias of them.
   mutating func protectOverwritten() -> Set<Int32> {
+    guard nodes.contains(where: { $0.operation.hasEffect }) else { return [] }
+    var lastUse: [Int32: Int] = [:]
+    for (index, node) in nodes.enumerated() {
+      for operand in node.operands { lastUse[operand] = index }
+    }
     var overwritten: Set<Int32> = []
-    var index = 0
-    while index < nodes.count {
-      let node = nodes[index]
+    var copies: [Int32: Int32] = [:]
+    var protected: [Node] = []
+    protected.reserveCapacity(nodes.count)
+    for (index, var node) in nodes.enumerated() {
       for target in node.operation.effectTargets {
         let value = node.operands[target]
         overwritten.insert(value)
         overwritten.insert(node.results[target])
-        guard nodes[(index + 1)...].contains(where: { $0.operands.contains(value) }) else {
-          continue
-        }
+        guard lastUse[value] ?? 0 > index else { continue }
         let copy = makeValue(types[Int(value)])
-        for later in (index + 1)..<nodes.count {
-          nodes[later].operands = nodes[later].operands.map { $0 == value ? copy : $0 }
-        }
-        nodes.insert(
+        protected.append(
           Node(
             operation: Passage(carriesGradient: false, isAlwaysCopy: true), operands: [value],
-            results: [copy], scalars: [], isBackward: node.isBackward, origin: node.origin),
-          at: index)
-        index += 1
+            results: [copy], scalars: [], isBackward: node.isBackward, origin: node.origin))
+        copies[value] = copy
       }
-      index += 1
+      if !copies.isEmpty {
+        let targets = node.operation.effectTargets
+        for k in node.operands.indices where !targets.contains(k) {
+          node.operands[k] = copies[node.operands[k]] ?? node.operands[k]
+        }
+      }
+      protected.append(node)
     }
+    nodes = protected
     return overwritten
   }
 
@@ -70,6 +77,9 @@ struct Pass: Sendable {
 
   /// All passes, in order.
   static let all: [Pass] = [.mergeEqual, .dropUnused]
+
+  /// Fusions whose kernels exist on the CPU, in order of preference.
+  static let cpuFusions: [Pass] = [.fuseReluDepthwisePointwise]
 
   /// Drops operations whose results nobody uses.
   static let dropUnused = Pass(name: "drop-unused") { graph in

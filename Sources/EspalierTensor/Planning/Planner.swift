@@ -28,7 +28,8 @@ struct Planner {
     if option == .none || option == .reference {
       Pass.dropUnused.apply(&graph)
     } else {
-      for pass in Pass.all where !Planner.disabledPasses.contains(pass.name) { pass.apply(&graph) }
+      let passes = isOpenCL ? Pass.all : Pass.all + Pass.cpuFusions + [.dropUnused]
+      for pass in passes where !Planner.disabledPasses.contains(pass.name) { pass.apply(&graph) }
     }
     let groupsRows =
       option == .full && !isOpenCL && !Planner.disabledPasses.contains("group-rows")
