@@ -7,7 +7,7 @@ SEED          := 0
 SEARCH_SIZE   := --epochs 3 --batch 64 --set images=2000 --set channels=8 --set cells=3 --set nodes=4 \
                  --set evaluations=10
 RETRAIN_SIZE  := --epochs 8 --batch 64 --set channels=16 --set cells=5 --set auxiliary_weight=0 \
-                 --set learning_rate=0.05
+                 --set learning_rate=0.05 --set flip=true
 
 SWIFT         := swift
 BUILD         := $(SWIFT) build -c release

@@ -39,7 +39,8 @@ let package = Package(
     .testTarget(
       name: "EspalierTensorTests", dependencies: ["EspalierTensor", "OperationCases"],
       exclude: ["Golden"]),
-    .testTarget(name: "EspalierNNTests", dependencies: ["EspalierNN"]),
+    .testTarget(
+      name: "EspalierNNTests", dependencies: ["EspalierNN"], exclude: ["Golden"]),
     .testTarget(name: "EspalierDataTests", dependencies: ["EspalierData"]),
     .testTarget(name: "EspalierTests", dependencies: ["Espalier"], exclude: ["Fixtures"]),
     .testTarget(name: "EspalierCommandTests", dependencies: ["EspalierCommand"]),

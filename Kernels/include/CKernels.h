@@ -20,6 +20,9 @@ int32_t esp_threads(void);
 // The instruction set that dispatch chose: "avx512", "avx2" or "baseline"; ESPALIER_ISA overrides it downwards.
 const char *esp_instruction_set(void);
 
+// Measured FLOP/s of one thread (1) or of all (0) on registers alone: what speeds are a percentage of (peak.c).
+double esp_measure_peak(int32_t threads);
+
 // A slot for one pointer per thread: the open record (Swift has no thread-local storage of its own).
 void *esp_thread_slot(void);
 void esp_set_thread_slot(void *value);

@@ -16,7 +16,7 @@ struct RetrainCommand: ParsableCommand {
       Settings: `espalier space show SPACE`, and images, test_images, split, learning_rate,
       final_learning_rate, momentum, weight_decay, clip_norm, crop, flip, cutout, drop_path.
       Colour images of at least 32 pixels get crop 4, flip, cutout 16 and drop_path 0.2 by default,
-      Fashion-MNIST gets flip, other images nothing.
+      other images nothing.
       """)
 
   @OptionGroup var task: TaskOptions

@@ -59,7 +59,7 @@ struct WorkTask {
   }
 
   /// What suits the images, with what was set.
-  var augmentation: ImageAugmentation { ImageAugmentation(for: source, image: image) }
+  var augmentation: ImageAugmentation { ImageAugmentation(for: image) }
 
   /// The network that is searched, with weights from the seed.
   func makeSupernet(seed: UInt64? = nil) throws -> any SpaceModel {

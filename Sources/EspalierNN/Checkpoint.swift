@@ -42,16 +42,19 @@ public struct Checkpoint {
   public func restore(_ model: Module, name: String = "checkpoint", allowsMissing: Bool = false)
     throws -> [String]
   {
+    // One name may mean a tensor of the pruned model and another one of the supernet, so the file is
+    // taken as a whole to be of the one or the other.
+    func absent(_ paths: [(path: String, variable: Variable)]) -> Int {
+      paths.count { file.entries[$0.path] == nil }
+    }
+    let (own, inSupernet) = (model.namedVariables(), model.namedVariables(inSupernet: true))
+    let source = absent(inSupernet) <= absent(own) ? inSupernet : own
     var missing: [String] = []
-    let inSupernet = model.namedVariables(inSupernet: true)
-    for (index, (path, variable)) in model.namedVariables().enumerated() {
-      let alternative = index < inSupernet.count ? inSupernet[index].path : path
-      if file.entries[path] != nil {
-        try restore(variable, path, name)
-      } else if file.entries[alternative] != nil {
-        try restore(variable, alternative, name)
-      } else {
+    for (entry, (path, _)) in zip(source, own) {
+      if file.entries[entry.path] == nil {
         missing.append(path)
+      } else {
+        try restore(entry.variable, entry.path, name)
       }
     }
     if !missing.isEmpty && !allowsMissing {

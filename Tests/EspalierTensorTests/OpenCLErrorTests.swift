@@ -76,12 +76,14 @@ struct OpenCLErrorTests {
   @Test("A folder without drivers, and one that names a missing library, are told apart")
   func drivers() async {
     await #expect(processExitsWith: .success) {
-      let folder = try TemporaryFolder()
+      let folder = try TemporaryFolder.made()
+      defer { folder.remove() }
       setenv("OCL_ICD_VENDORS", folder.path, 1)
       try requireProblem("\(folder.path) has no .icd file")
     }
     await #expect(processExitsWith: .success) {
-      let folder = try TemporaryFolder()
+      let folder = try TemporaryFolder.made()
+      defer { folder.remove() }
       try folder.write("/nowhere/libdriver.so\n", to: "some.icd")
       setenv("OCL_ICD_VENDORS", folder.path, 1)
       try requireProblem("some.icd names /nowhere/libdriver.so, which cannot be opened")
@@ -101,46 +103,8 @@ private func requireProblem(_ text: String) throws {
   throw Unexpected(text: "no error")
 }
 
-struct Unexpected: Error {
-  let text: String
-}
-
 private final class Notes: Sendable {
   private let list = Mutex<[String]>([])
   var all: [String] { list.withLock { $0 } }
   func append(_ note: String) { list.withLock { $0.append(note) } }
-}
-
-/// A folder that goes when it is no longer used.
-final class TemporaryFolder {
-  let path: String
-
-  init() throws {
-    var template = Array("/tmp/espalier-test-XXXXXX".utf8CString)
-    guard mkdtemp(&template) != nil else { throw Unexpected(text: "mkdtemp: errno \(errno)") }
-    path = template.withUnsafeBufferPointer { $0.baseAddress.map { String(cString: $0) } ?? "" }
-  }
-
-  func write(_ text: String, to name: String) throws {
-    guard let file = fopen("\(path)/\(name)", "w") else { throw Unexpected(text: "\(path)/\(name)") }
-    fputs(text, file)
-    fclose(file)
-  }
-
-  /// The bytes of a file; nil where it does not exist.
-  func contents(of name: String) -> String? {
-    guard let file = fopen("\(path)/\(name)", "r") else { return nil }
-    defer { fclose(file) }
-    var text = ""
-    var line = [CChar](repeating: 0, count: 4096)
-    while fgets(&line, Int32(line.count), file) != nil {
-      text += line.withUnsafeBufferPointer { $0.baseAddress.map { String(cString: $0) } ?? "" }
-    }
-    return text
-  }
-
-  deinit {
-    for name in ["some.icd", "log"] { unlink("\(path)/\(name)") }
-    rmdir(path)
-  }
 }

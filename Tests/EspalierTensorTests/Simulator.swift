@@ -3,32 +3,44 @@ import COpenCL
 import EspalierTensor
 import Glibc
 
-/// oclgrind as this process's only OpenCL driver, with every value in a buffer of its own.
+/// oclgrind as the only OpenCL driver of a process of its own, with every value in a buffer of its
+/// own.
 ///
 /// In a process of its own, before any other use of OpenCL: what loads the library by itself escapes
-/// the command `oclgrind`, and drivers are listed once.
-final class Simulator {
+/// the command `oclgrind`, and drivers are listed once. The log is complete only when it has ended.
+enum Simulator {
   private static let driver = "/usr/lib/oclgrind/liboclgrind-rt-icd.so"
   static let isInstalled = access(driver, R_OK) == 0
 
-  private let folder = try? TemporaryFolder()
-
-  init(options: [String] = []) throws {
-    guard let folder else { throw Unexpected(text: "no temporary folder") }
-    try folder.write("\(Simulator.driver)\n", to: "some.icd")
-    setenv("OCL_ICD_VENDORS", folder.path, 1)
-    setenv("OCLGRIND_LOG", "\(folder.path)/log", 1)
-    for option in options { setenv("OCLGRIND_\(option)", "1", 1) }
-    setenv("ESPALIER_ARENA", "exact", 1)
-    let names = DeviceList.all().filter { !$0.device.isCPU }.map(\.name)
-    guard names == ["Oclgrind Simulator"] else { throw Unexpected(text: "devices \(names)") }
+  private static func folder(_ name: String, _ parent: pid_t) -> TemporaryFolder {
+    TemporaryFolder(path: "/tmp/espalier-oclgrind-\(parent)-\(name)")
   }
 
-  /// Throws what the simulator reported.
-  func finish() throws {
-    try OpenCL.run { _ = try Tensor([0] as [Float]).scalars() as [Float] }
-    guard let log = folder?.contents(of: "log") else { throw Unexpected(text: "no log") }
-    guard log.isEmpty else { throw Unexpected(text: String(log.prefix(4000))) }
+  /// In the child: runs `body` with the simulator and leaves what it throws for the parent.
+  static func run(_ name: String, options: [String] = [], _ body: () throws -> Void) throws {
+    let folder = folder(name, getppid())
+    mkdir(folder.path, 0o700)
+    do {
+      try folder.write("\(driver)\n", to: "some.icd")
+      setenv("OCL_ICD_VENDORS", folder.path, 1)
+      setenv("OCLGRIND_LOG", "\(folder.path)/log", 1)
+      for option in options { setenv("OCLGRIND_\(option)", "1", 1) }
+      setenv("ESPALIER_ARENA", "exact", 1)
+      let names = DeviceList.all().filter { !$0.device.isCPU }.map(\.name)
+      guard names == ["Oclgrind Simulator"] else { throw Unexpected(text: "devices \(names)") }
+      try body()
+    } catch {
+      try folder.write("\(error)", to: "error")
+      throw error
+    }
+  }
+
+  /// In the parent, when the child has ended: what the simulator reported and the child threw; a log
+  /// that was not made is nil.
+  static func findings(_ name: String) -> (log: String?, error: String?) {
+    let folder = folder(name, getpid())
+    defer { folder.remove() }
+    return (folder.contents(of: "log"), folder.contents(of: "error"))
   }
 }
 
