@@ -13,62 +13,10 @@ ESP_DISPATCH(esp_batch_norm_sums_f32)
 ESP_DISPATCH(esp_batch_norm_backward_f32)
 ESP_DISPATCH(esp_running_update_f32)
 #else
-#include "lanes.h"
+#include "batch_norm.h"
 #include "split.h"
 
 // ---- moments ----
-
-#define STRIP 64  // pixels: 64 · 16 floats stay in the first-level cache for the second pass
-
-// Mean and M2 = Σ (x − mean)² of one image, n ≤ LANES channels from c on.
-ESP_LANES_INLINE void ESP_NAME(image_moments)(const real *x, int64_t stride, int64_t pixels, int64_t n, double *mean,
-                                              double *m2) {
-  double mu[LANES] = {0}, deviations[LANES] = {0};
-  for (int64_t first = 0; first < pixels; first += STRIP) {
-    int64_t strip = pixels - first < STRIP ? pixels - first : STRIP;
-    const real *p = x + first * stride;
-    lanes a = lanes_splat(0), b = a, c = a, d = a;
-    int64_t i = 0;
-    for (; i + 4 <= strip; i += 4) {
-      a += lanes_load_part(p + i * stride, n);
-      b += lanes_load_part(p + (i + 1) * stride, n);
-      c += lanes_load_part(p + (i + 2) * stride, n);
-      d += lanes_load_part(p + (i + 3) * stride, n);
-    }
-    for (; i < strip; i++) a += lanes_load_part(p + i * stride, n);
-    lanes centre = ((a + b) + (c + d)) * ((real)1 / (real)strip);
-    // The centre is rounded: the strip's true mean is centre + Σ d / n, and M2 = Σ d² − (Σ d)² / n.
-    lanes s0 = lanes_splat(0), s1 = s0, q0 = s0, q1 = s0;
-    for (i = 0; i + 2 <= strip; i += 2) {
-      lanes u = lanes_load_part(p + i * stride, n) - centre, v = lanes_load_part(p + (i + 1) * stride, n) - centre;
-      s0 += u;
-      s1 += v;
-      q0 = lanes_fma(u, u, q0);
-      q1 = lanes_fma(v, v, q1);
-    }
-    if (i < strip) {
-      lanes u = lanes_load_part(p + i * stride, n) - centre;
-      s0 += u;
-      q0 = lanes_fma(u, u, q0);
-    }
-    real m[LANES], s[LANES], q[LANES];
-    lanes_store(m, centre);
-    lanes_store(s, s0 + s1);
-    lanes_store(q, q0 + q1);
-    double before = (double)first, total = before + (double)strip;
-    double share = (double)strip / total, cross = before * share, inverse = 1 / (double)strip;
-    for (int j = 0; j < LANES; j++) {  // Chan's formula
-      double shift = s[j] * inverse;
-      double delta = m[j] + shift - mu[j];
-      mu[j] += delta * share;
-      deviations[j] += q[j] - s[j] * shift + delta * delta * cross;
-    }
-  }
-  for (int64_t j = 0; j < n; j++) {
-    mean[j] = mu[j];
-    m2[j] = deviations[j];
-  }
-}
 
 static esp_work ESP_NAME(moments_measure)(const void *row) {
   const esp_channel_moments_row *r = row;
@@ -78,13 +26,9 @@ static void ESP_NAME(moments_body)(void *const *base, const void *row, int64_t f
   const esp_channel_moments_row *r = row;
   int64_t stride = r->operand[0].stride;
   for (int64_t image = from; image < to; image++) {
-    const real *x = (const real *)base[0] + r->operand[0].offset + image * r->pixels * stride;
-    double *partial = (double *)base[3] + r->operand[3].offset + 2 * image * r->channels;
-    for (int64_t c = 0; c < r->channels; c += LANES) {
-      int64_t n = r->channels - c < LANES ? r->channels - c : LANES;
-      if (n == LANES) ESP_NAME(image_moments)(x + c, stride, r->pixels, LANES, partial + c, partial + r->channels + c);
-      else ESP_NAME(image_moments)(x + c, stride, r->pixels, n, partial + c, partial + r->channels + c);
-    }
+    ESP_NAME(channel_moments)((const real *)base[0] + r->operand[0].offset + image * r->pixels * stride, stride,
+                              r->pixels, r->channels,
+                              (double *)base[3] + r->operand[3].offset + 2 * image * r->channels);
   }
 }
 
@@ -98,22 +42,7 @@ static void ESP_NAME(moments_merge)(void *const *base, const void *row, int64_t 
   const double *partial = (const double *)base[3] + r->operand[3].offset;
   real *mean = (real *)base[1] + r->operand[1].offset, *variance = (real *)base[2] + r->operand[2].offset;
   for (int64_t c = from * 16; c < to * 16 && c < r->channels; c += 16) {
-    int64_t n = r->channels - c < 16 ? r->channels - c : 16;
-    double mu[16] = {0}, deviations[16] = {0};
-    for (int64_t image = 0; image < r->images; image++) {
-      const double *m = partial + 2 * image * r->channels + c, *q = m + r->channels;
-      double share = 1 / (double)(image + 1), cross = (double)image * r->pixels * share;
-      for (int64_t j = 0; j < n; j++) {
-        double delta = m[j] - mu[j];
-        mu[j] += delta * share;
-        deviations[j] += q[j] + delta * delta * cross;
-      }
-    }
-    double inverse = 1 / ((double)r->images * r->pixels);
-    for (int64_t j = 0; j < n; j++) {
-      mean[c + j] = (real)mu[j];
-      variance[c + j] = (real)(deviations[j] < 0 ? 0 : deviations[j] * inverse);
-    }
+    ESP_NAME(merge_moments)(partial, r->images, r->pixels, r->channels, c, mean, variance);
   }
 }
 
@@ -126,8 +55,6 @@ void ESP_KERNEL(esp_channel_moments)(void *const *base, const void *rows, int32_
 // ---- normalise ----
 
 #define CHANNEL_TILE 256  // channels whose coefficients stay on the stack
-
-static inline real ESP_NAME(deviation_inverse)(real variance, real epsilon) { return 1 / R(sqrt)(variance + epsilon); }
 
 static esp_work ESP_NAME(normalize_measure)(const void *row) {
   const esp_normalize_row *r = row;
@@ -142,32 +69,12 @@ static void ESP_NAME(normalize_body)(void *const *base, const void *row, int64_t
   for (int64_t tile = 0; tile < r->channels; tile += CHANNEL_TILE) {
     int64_t n = r->channels - tile < CHANNEL_TILE ? r->channels - tile : CHANNEL_TILE;
     real centre[CHANNEL_TILE], scale[CHANNEL_TILE], shift[CHANNEL_TILE];
-    for (int64_t j = 0; j < n; j++) {
-      centre[j] = mean[tile + j];
-      scale[j] = ESP_NAME(deviation_inverse)(variance[tile + j], r->scalar[0]) * (gamma ? gamma[tile + j] : 1);
-      shift[j] = beta ? beta[tile + j] : 0;
-    }
+    ESP_NAME(normalize_coefficients)(mean + tile, variance + tile, gamma ? gamma + tile : NULL, r->scalar[0], n, centre,
+                                     scale);
+    for (int64_t j = 0; j < n; j++) shift[j] = beta ? beta[tile + j] : 0;
     const real *x = (const real *)base[0] + o[0].offset + from * o[0].stride + tile;
     real *y = (real *)base[5] + o[5].offset + from * o[5].stride + tile;
-    if (n == LANES) {
-      lanes m = lanes_load(centre), s = lanes_load(scale), b = lanes_load(shift);
-      for (int64_t p = from; p < to; p++, x += o[0].stride, y += o[5].stride) {
-        lanes_store(y, lanes_fma(lanes_load(x) - m, s, b));
-      }
-      continue;
-    }
-    for (int64_t p = from; p < to; p++, x += o[0].stride, y += o[5].stride) {
-      int64_t j = 0;
-      for (; j + LANES <= n; j += LANES) {
-        lanes d = lanes_load(x + j) - lanes_load(centre + j);
-        lanes_store(y + j, lanes_fma(d, lanes_load(scale + j), lanes_load(shift + j)));
-      }
-      if (j < n) {
-        lanes d = lanes_load_part(x + j, n - j) - lanes_load_part(centre + j, n - j);
-        lanes v = lanes_fma(d, lanes_load_part(scale + j, n - j), lanes_load_part(shift + j, n - j));
-        lanes_store_part(y + j, v, n - j);
-      }
-    }
+    ESP_NAME(normalize_pixels)(x, o[0].stride, y, o[5].stride, to - from, n, centre, scale, shift, false);
   }
 }
 
@@ -273,7 +180,6 @@ static esp_work ESP_NAME(backward_measure)(const void *row) {
   const esp_batch_norm_backward_row *r = row;
   return (esp_work){(int64_t)r->images * r->pixels, 0.18 * r->channels + 1};
 }
-// dx = scale·(dy − a − (x − mean)·b), with a and b per channel.
 static void ESP_NAME(backward_body)(void *const *base, const void *row, int64_t from, int64_t to) {
   const esp_batch_norm_backward_row *r = row;
   const esp_operand *o = r->operand;
@@ -284,30 +190,12 @@ static void ESP_NAME(backward_body)(void *const *base, const void *row, int64_t 
   for (int64_t tile = 0; tile < r->channels; tile += CHANNEL_TILE) {
     int64_t n = r->channels - tile < CHANNEL_TILE ? r->channels - tile : CHANNEL_TILE;
     real centre[CHANNEL_TILE], scale[CHANNEL_TILE], a[CHANNEL_TILE], b[CHANNEL_TILE];
-    for (int64_t j = 0; j < n; j++) {
-      real deviation = ESP_NAME(deviation_inverse)(variance[tile + j], r->scalar[0]);
-      centre[j] = mean[tile + j];
-      scale[j] = deviation * (gamma ? gamma[tile + j] : 1);
-      a[j] = sums[tile + j] * inverse;
-      b[j] = sums[r->channels + tile + j] * inverse * deviation;
-    }
+    ESP_NAME(backward_coefficients)(mean + tile, variance + tile, gamma ? gamma + tile : NULL, sums + tile,
+                                    sums + r->channels + tile, r->scalar[0], inverse, n, centre, scale, a, b);
     const real *x = (const real *)base[0] + o[0].offset + from * o[0].stride + tile;
     const real *dy = (const real *)base[1] + o[1].offset + from * o[1].stride + tile;
     real *dx = (real *)base[6] + o[6].offset + from * o[6].stride + tile;
-    if (n == LANES) {
-      lanes m = lanes_load(centre), s = lanes_load(scale), va = lanes_load(a), vb = lanes_load(b);
-      for (int64_t p = from; p < to; p++, x += o[0].stride, dy += o[1].stride, dx += o[6].stride) {
-        lanes_store(dx, (lanes_load(dy) - va - (lanes_load(x) - m) * vb) * s);
-      }
-      continue;
-    }
-    for (int64_t p = from; p < to; p++, x += o[0].stride, dy += o[1].stride, dx += o[6].stride) {
-      for (int64_t j = 0; j < n; j += LANES) {
-        lanes d = (lanes_load_part(x + j, n - j) - lanes_load_part(centre + j, n - j)) * lanes_load_part(b + j, n - j);
-        lanes v = lanes_load_part(dy + j, n - j) - lanes_load_part(a + j, n - j) - d;
-        lanes_store_part(dx + j, v * lanes_load_part(scale + j, n - j), n - j);
-      }
-    }
+    ESP_NAME(backward_pixels)(x, o[0].stride, dy, o[1].stride, dx, o[6].stride, to - from, n, centre, scale, a, b);
   }
 }
 

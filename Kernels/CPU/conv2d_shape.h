@@ -33,6 +33,15 @@ static inline int64_t conv_weight_size(const conv_shape *g) {
 // Partial weight gradients depend on the batch alone: min(n, 8) groups of consecutive images.
 static inline int weight_groups(int n) { return n < ESP_WEIGHT_GROUPS ? n : ESP_WEIGHT_GROUPS; }
 static inline int weight_group_start(int n, int groups, int group) { return (int)((int64_t)n * group / groups); }
+// dw = the sum of `groups` partial gradients, `size` elements apart, in order.
+__attribute__((always_inline)) static inline void weight_sum(const float *partial, int64_t size, int groups, float *dw,
+                                                             int64_t count) {
+  memcpy(dw, partial, (size_t)count * sizeof(float));
+  for (int group = 1; group < groups; group++) {
+    partial += size;
+    for (int64_t i = 0; i < count; i++) dw[i] += partial[i];
+  }
+}
 
 // ---- one dimension of a convolution, forward or backward to the input ----
 

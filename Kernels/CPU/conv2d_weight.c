@@ -73,14 +73,10 @@ static void ESP_NAME(sum_task)(void *context, int32_t index) {
   conv_shape g = conv_weight_shape_of(row);
   for (int32_t blocks; index >= (blocks = sum_blocks(&g)); index -= blocks) g = conv_weight_shape_of(++row);
   const int64_t size = conv_weight_size(&g), first = (int64_t)index * SUM_BLOCK;
-  const int count = (int)(size - first < SUM_BLOCK ? size - first : SUM_BLOCK);
+  const int64_t count = size - first < SUM_BLOCK ? size - first : SUM_BLOCK;
   const float *partial = (const float *)job->base[3] + row->operand[3].offset + first;
   float *dw = (float *)job->base[2] + row->operand[2].offset + first;
-  memcpy(dw, partial, (size_t)count * sizeof(float));
-  for (int group = 1; group < weight_groups(g.n); group++) {
-    partial += size;
-    for (int i = 0; i < count; i++) dw[i] += partial[i];
-  }
+  weight_sum(partial, size, weight_groups(g.n), dw, count);
 }
 
 void ESP_NAME(esp_conv2d_backward_weight_f32)(void *const *base, const void *rows, int32_t count) {

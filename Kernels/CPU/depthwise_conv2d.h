@@ -20,7 +20,7 @@
 enum depthwise_kind {
   DEPTHWISE_PLAIN,
   DEPTHWISE_RELU,    // relu of x as it is read
-  DEPTHWISE_MASKED,  // what is written or added is 0 where mask, laid out as y, is not positive
+  DEPTHWISE_MASKED,  // what is written or added is 0 where mask, of the size of y, is not positive
 };
 
 // One register of channels of one image: pointers are at the first of these channels.
@@ -30,6 +30,7 @@ typedef struct {
   float *y;
   const float *mask;
   int64_t wa, wb;
+  int64_t mask_stride, mask_row;  // between pixels and rows of the mask
   int32_t row_begin, row_end, last;  // last: channels, 1 … ESP_VECTOR
   int32_t accumulate;                // y += instead of y =
 } depthwise_block;
@@ -80,12 +81,13 @@ ESP_INLINE void depthwise_segment(const depthwise_block *b, const int K, const i
       }
     }
   }
-  const int64_t offset = (plane->rows.first + i * plane->rows.spread) * plane->y_row +
-                         (plane->columns.first + j * plane->columns.spread) * plane->y_stride;
+  const int64_t row = plane->rows.first + i * plane->rows.spread;
+  const int64_t first = plane->columns.first + j * plane->columns.spread;
+  float *y = b->y + row * plane->y_row + first * plane->y_stride;
   ESP_UNROLL for (int t = 0; t < T; t++) {
-    float *out = b->y + offset + t * y_stride;
+    float *out = y + t * y_stride;
     if (masked) {
-      const float *sign = b->mask + offset + t * y_stride;
+      const float *sign = b->mask + row * b->mask_row + (first + t * plane->columns.spread) * b->mask_stride;
       sum[t] = rkeep_positive(sum[t], part ? rload_part(sign, b->last) : rload(sign));
     }
     if (b->accumulate) sum[t] += part ? rload_part(out, b->last) : rload(out);
@@ -114,13 +116,14 @@ ESP_INLINE void depthwise_pixels(const depthwise_block *b, const bool part, cons
           sum = rfma(value, part ? rload_part(w, b->last) : rload(w), sum);
         }
       }
-      const int64_t offset = (rows->first + i * rows->spread) * b->plane->y_row +
-                             (columns->first + j * columns->spread) * b->plane->y_stride;
+      const int64_t row = rows->first + i * rows->spread, column = columns->first + j * columns->spread;
+      float *out = b->y + row * b->plane->y_row + column * b->plane->y_stride;
       if (masked) {
-        sum = rkeep_positive(sum, part ? rload_part(b->mask + offset, b->last) : rload(b->mask + offset));
+        const float *sign = b->mask + row * b->mask_row + column * b->mask_stride;
+        sum = rkeep_positive(sum, part ? rload_part(sign, b->last) : rload(sign));
       }
-      if (b->accumulate) sum += part ? rload_part(b->y + offset, b->last) : rload(b->y + offset);
-      if (part) rstore_part(b->y + offset, sum, b->last); else rstore(b->y + offset, sum);
+      if (b->accumulate) sum += part ? rload_part(out, b->last) : rload(out);
+      if (part) rstore_part(out, sum, b->last); else rstore(out, sum);
     }
   }
 }

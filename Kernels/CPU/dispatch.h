@@ -21,6 +21,9 @@
 
 // 2: AVX-512, 1: AVX2 + FMA, 0: baseline; read once from the processor and ESPALIER_ISA (parallel.c).
 int esp_isa_level(void);
+// Memory of the calling thread, aligned to 64 bytes, for what a task needs while it runs: the thread's next call may
+// move it (parallel.c).
+float *esp_thread_scratch(size_t bytes);
 
 #define ESP_JOIN2(a, b) a##_##b
 #define ESP_JOIN(a, b) ESP_JOIN2(a, b)

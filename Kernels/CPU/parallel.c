@@ -1,4 +1,4 @@
-// The thread pool, the choice of an instruction set, and a pointer a thread.
+// The thread pool, the choice of an instruction set, and a pointer and scratch memory a thread.
 //
 // One region runs at a time: its caller publishes a ticket (generation, indices left), takes indices itself, and
 // returns when every index is done. Workers take indices too, but nobody waits for a worker that has taken none, so a
@@ -23,6 +23,7 @@
 #include "../include/CKernels.h"
 
 int esp_isa_level(void);
+float *esp_thread_scratch(size_t bytes);
 
 #define MAXIMUM_THREADS 256
 #define SPIN_NANOSECONDS 50000
@@ -50,6 +51,30 @@ static _Thread_local void *slot;
 
 void *esp_thread_slot(void) { return slot; }
 void esp_set_thread_slot(void *value) { slot = value; }
+
+// ---- scratch ----
+
+static pthread_key_t scratch_key;  // frees a thread's scratch when the thread ends
+static pthread_once_t scratch_once = PTHREAD_ONCE_INIT;
+static _Thread_local float *scratch;
+static _Thread_local size_t scratch_size;
+
+static void make_scratch_key(void) { pthread_key_create(&scratch_key, free); }
+
+// Grows, never shrinks; what it held is lost when it grows.
+float *esp_thread_scratch(size_t bytes) {
+  if (bytes <= scratch_size) return scratch;
+  pthread_once(&scratch_once, make_scratch_key);
+  free(scratch);
+  scratch_size = (bytes + 65535) / 65536 * 65536;
+  scratch = aligned_alloc(64, scratch_size);
+  if (!scratch) {
+    fprintf(stderr, "espalier: no memory for %zu bytes of scratch\n", scratch_size);
+    abort();
+  }
+  pthread_setspecific(scratch_key, scratch);
+  return scratch;
+}
 
 // ---- denormals ----
 

@@ -8,12 +8,12 @@
 #define pointwise_image ESP_NAME(pointwise_image)
 #define pointwise_weight_image ESP_NAME(pointwise_weight_image)
 
-// Strides are between pixels; rows of w are w_row apart; mask is laid out as y.
+// Strides are between pixels; rows of w are w_row apart.
 typedef struct {
   const float *x, *w;
   float *y;
   const float *mask;
-  int64_t x_stride, w_row, y_stride;
+  int64_t x_stride, w_row, y_stride, mask_stride;
   int32_t c, k;
   int32_t accumulate;  // y += instead of y =
 } pointwise;
@@ -31,7 +31,7 @@ typedef struct {
 
 ESP_INLINE void pointwise_image(const pointwise *p, int pixels, const enum product_kind kind) {
   product g = {
-    .x = p->x, .xp = p->x_stride, .xc = 1, .wc = p->w_row, .yp = p->y_stride,
+    .x = p->x, .xp = p->x_stride, .xc = 1, .wc = p->w_row, .yp = p->y_stride, .mp = p->mask_stride,
     .na = 1, .nb = 1, .nc = p->c, .accumulate = p->accumulate,
   };
   for (int first = 0; first < p->k;) {

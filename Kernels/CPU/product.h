@@ -15,7 +15,7 @@ typedef struct {
   const float *mask;   // read by masked kernels only
   int64_t xp, xa, xb, xc;
   int64_t wa, wb, wc;
-  int64_t yp;
+  int64_t yp, mp;      // mp: between rows of the mask
   int32_t na, nb, nc;
   int32_t blocks;      // blocks of P rows, one after another
   int32_t last;        // columns in the last register, 1 … ESP_VECTOR
@@ -35,7 +35,7 @@ typedef void (*product_kernel)(const product *);
 enum product_kind {
   PRODUCT_ROWS,         // xc = 1
   PRODUCT_ROWS_RELU,    // xc = 1, relu of x as it is read
-  PRODUCT_ROWS_MASKED,  // xc = 1, what is written or added is 0 where mask, laid out as y, is not positive
+  PRODUCT_ROWS_MASKED,  // xc = 1, what is written or added is 0 where mask[p, j] is not positive
   PRODUCT_COLUMNS,      // xp = 1
   PRODUCT_COLUMNS_RELU,
 };
@@ -88,7 +88,7 @@ ESP_INLINE void product_body(const product *g, const int P, const int V, const b
         float *out = y + offset;
         const bool few = part && v == V - 1;
         if (masked) {
-          const float *mask = g->mask + (y - g->y) + offset;
+          const float *mask = g->mask + ((int64_t)block * P + p) * g->mp + v * ESP_VECTOR;
           sum[p][v] = rkeep_positive(sum[p][v], few ? rload_part(mask, last) : rload(mask));
         }
         if (g->accumulate) sum[p][v] += few ? rload_part(out, last) : rload(out);
@@ -172,7 +172,7 @@ static void product_run(product *g, int n, int registers, const product_kernel (
     }
     g->x = start.x + done * start.xp;
     g->y = start.y + done * start.yp;
-    g->mask = start.mask ? start.mask + done * start.yp : NULL;
+    g->mask = start.mask ? start.mask + done * start.mp : NULL;
     kernel[entry][part](g);
     done += rows;
   }

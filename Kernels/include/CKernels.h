@@ -7,7 +7,7 @@
 #include "rows.h"
 
 // A kernel: runs `count` rows of its own type; `base[k]` is the base of operand k of every row.
-// Splits its work over the pool by itself; never allocates; the result does not depend on the number of threads.
+// Splits its work over the pool by itself; allocates at most its threads' scratch; the result does not depend on the number of threads.
 typedef void (*esp_kernel)(void *const *base, const void *rows, int32_t count);
 
 // ---- threads (parallel.c) ----
@@ -59,6 +59,9 @@ ESP_DECLARE_FLOAT(esp_matmul)
 ESP_DECLARE_FLOAT(esp_conv2d)                  // esp_conv2d_row: x, w, y
 ESP_DECLARE_FLOAT(esp_conv2d_backward_input)   // esp_conv2d_row: dy, w, dx
 ESP_DECLARE_FLOAT(esp_conv2d_backward_weight)  // esp_conv2d_weight_row: x, dy, dw, workspace
+
+ESP_DECLARE(esp_relu_depthwise_pointwise_f32)  // fused: f32 only
+ESP_DECLARE(esp_relu_depthwise_pointwise_backward_f32)
 
 ESP_DECLARE_FLOAT(esp_max_pool2d)
 ESP_DECLARE_FLOAT(esp_max_pool2d_backward)

@@ -271,4 +271,27 @@ typedef struct {
   esp_i32 count;
 } esp_rmsprop_row;
 
+// ---- relu, depthwise and pointwise convolution in one, with the batch norms around them ----
+
+// y = pointwise(depthwise(relu(x̂))) and the moments of y; one image at a time, intermediates stay in thread scratch.
+// x̂ = x, or (x − mean)·rsqrt(variance + scalar[0]) where input moments are given. Depthwise weight absent: t = relu(x̂)
+// (then stride 1, r = s = 1, no padding). Absent mean of y: its moments are not computed.
+typedef struct {
+  esp_operand operand[9];  // x [n,h,w,c], input mean [c], input variance [c], wd [r,s,c], wp [c,k], y [n,oh,ow,k],
+                           // mean [k], variance [k], workspace (double: 2·n·k)
+  float scalar[1];         // ε of the input's batch norm
+  esp_i32 n, h, w, c, k, r, s, oh, ow, stride, pad, dilation;
+} esp_relu_depthwise_pointwise_row;
+// Its backward through the batch norm of y. dy = γ·rsqrt(variance + ε)·(dz − sums[0]/m − ŷ·sums[1]/m), m = n·oh·ow,
+// ŷ = (y − mean)·rsqrt(variance + ε); dwp = tᵀ·dy, dt = dy·wpᵀ, dwd from relu(x̂) and dt, dx = depthwiseᵀ(dt) where
+// x̂ > 0, else 0 (dx is the gradient of x̂). t is computed again. Absent dx, dwd, dwp are not computed. Absent y: there is
+// no batch norm, dy = dz.
+typedef struct {
+  esp_operand operand[15];  // x, input mean, input variance, wd, wp, y, mean, variance, γ [k] (absent: 1), sums [2,k],
+                            // dz [n,oh,ow,k], dx, dwd, dwp, workspace (float: min(n, ESP_WEIGHT_GROUPS) partials
+                            // of dwd and dwp, r·s·c + c·k each)
+  float scalar[2];          // ε of the input's batch norm, ε of y's
+  esp_i32 n, h, w, c, k, r, s, oh, ow, stride, pad, dilation;
+} esp_relu_depthwise_pointwise_backward_row;
+
 #endif
