@@ -45,7 +45,8 @@ static void ESP_NAME(prepare_row)(const fused_job *job, int32_t row, int32_t gro
                                     fused_scalars(job, row)[1], 1.0f / ((float)g->n * (float)(g->oh * g->ow)), g->k,
                                     centre, centre + step, centre + 2 * step, centre + 3 * step);
   }
-  const bool dwd = fused_operand(job, row, FUSED_DEPTHWISE_GRADIENT), dwp = fused_operand(job, row, FUSED_POINTWISE_GRADIENT);
+  const bool dwd = fused_operand(job, row, FUSED_DEPTHWISE_GRADIENT);
+  const bool dwp = fused_operand(job, row, FUSED_POINTWISE_GRADIENT);
   float *partial = dwd || dwp ? fused_operand(job, row, FUSED_PARTIALS) + group * size : NULL;
   if (dwd) {
     memset(partial, 0, (size_t)depthwise_size(g) * sizeof(float));
@@ -57,33 +58,34 @@ static void ESP_NAME(prepare_row)(const fused_job *job, int32_t row, int32_t gro
 
 // ---- one image of one row ----
 
-// dx = depthwiseᵀ(dt) where relu(x̂) is positive, else 0.
+// dx = depthwiseᵀ(dt) where relu(x̂) is positive, else 0; or adds that to dx.
 static void ESP_NAME(backward_depthwise)(const fused_shape *g, const float *wd, const float *source, const float *dt,
-                                         float *dx, int64_t dx_stride) {
+                                         float *dx, int64_t dx_stride, bool add) {
   const conv_shape shape = fused_depthwise_shape(g);
   for (int phase = 0; phase < g->stride * g->stride; phase++) {
     const int phase_h = phase / g->stride, phase_w = phase % g->stride;
     if (phase_h >= g->h || phase_w >= g->w) continue;
     const conv_plane plane = conv_backward_plane(&shape, g->c, dx_stride, phase_h, phase_w);
     if (plane.rows.taps * plane.columns.taps == 0) {
-      conv_zero_image(&plane, g->c, dx, 0, plane.rows.out);
+      if (!add) conv_zero_image(&plane, g->c, dx, 0, plane.rows.out);
       continue;
     }
     const depthwise_block block = {
       .x = dt, .w = wd, .y = dx, .mask = source, .mask_stride = g->c, .mask_row = (int64_t)g->w * g->c,
-      .row_begin = 0, .row_end = plane.rows.out,
+      .row_begin = 0, .row_end = plane.rows.out, .accumulate = add,
     };
     depthwise_image(&plane, g->c, g->s, &block, DEPTHWISE_MASKED);
   }
 }
 
-// Given relu(x̂); t and dy are scratch. dt takes the place of t, which is no longer needed then.
+// Given relu(x̂); t and dy are scratch. dt takes the place of t, which is no longer needed then. `add`: to dx.
 static void ESP_NAME(backward_image)(const fused_job *job, int32_t row, int32_t image, int32_t group,
-                                     const float *source, const float *prepared, float *t, float *dy) {
+                                     const float *source, const float *prepared, float *t, float *dy, bool add) {
   const fused_shape *g = fused_shape_of(job, row);
   const esp_operand *o = fused_operands(job, row);
   const float *wd = fused_operand(job, row, FUSED_DEPTHWISE), *y = fused_operand(job, row, FUSED_Y);
-  float *dwd = fused_operand(job, row, FUSED_DEPTHWISE_GRADIENT), *dx = fused_operand(job, row, FUSED_DX);
+  const bool dwd = fused_operand(job, row, FUSED_DEPTHWISE_GRADIENT);
+  float *dx = fused_operand(job, row, FUSED_DX);
   const int pixels = g->oh * g->ow;
   const int64_t dz_stride = o[FUSED_DZ].stride, dx_stride = o[FUSED_DX].stride;
   const float *upstream = fused_operand(job, row, FUSED_DZ) + image * pixels * dz_stride;
@@ -96,8 +98,9 @@ static void ESP_NAME(backward_image)(const fused_job *job, int32_t row, int32_t 
     upstream = dy;
     upstream_stride = g->k;
   }
-  float *partial = fused_operand(job, row, FUSED_PARTIALS) + group * partial_size(g);
-  if (fused_operand(job, row, FUSED_POINTWISE_GRADIENT)) {
+  const bool dwp = fused_operand(job, row, FUSED_POINTWISE_GRADIENT);
+  float *partial = dwd || dwp ? fused_operand(job, row, FUSED_PARTIALS) + group * partial_size(g) : NULL;
+  if (dwp) {
     if (wd) ESP_NAME(fused_depthwise)(job, row, source, t);
     const pointwise p = {
       .x = wd ? t : source, .w = upstream, .y = partial + depthwise_size(g),
@@ -110,6 +113,7 @@ static void ESP_NAME(backward_image)(const fused_job *job, int32_t row, int32_t 
   const pointwise p = {
     .x = upstream, .w = prepared, .y = wd ? t : dx, .mask = source, .x_stride = upstream_stride, .w_row = g->c,
     .y_stride = wd ? g->c : dx_stride, .mask_stride = g->c, .c = g->k, .k = g->c,
+    .accumulate = !wd && add,
   };
   if (!wd) {
     pointwise_image(&p, pixels, PRODUCT_ROWS_MASKED);
@@ -123,7 +127,7 @@ static void ESP_NAME(backward_image)(const fused_job *job, int32_t row, int32_t 
       depthwise_weight_image(&plane, g->c, first, source, t, partial, false);
     }
   }
-  if (dx) ESP_NAME(backward_depthwise)(g, wd, source, t, dx, dx_stride);
+  if (dx) ESP_NAME(backward_depthwise)(g, wd, source, t, dx, dx_stride, add);
 }
 
 // ---- tasks ----
@@ -150,7 +154,8 @@ static void ESP_NAME(backward_task)(void *context, int32_t index) {
     ESP_NAME(fused_source_image)(job, task.row, image, source);
     prepared = dy + dy_size;
     for (int32_t row = task.row; row < task.end; prepared += prepared_size(fused_shape_of(job, row++))) {
-      ESP_NAME(backward_image)(job, row, image, task.group, source, prepared, t, dy);
+      const bool add = row > task.row && fused_adds(job, row - 1, row);
+      ESP_NAME(backward_image)(job, row, image, task.group, source, prepared, t, dy, add);
     }
   }
 }
@@ -178,6 +183,7 @@ static void ESP_NAME(sum_body)(void *const *base, const void *row, int64_t from,
 void ESP_NAME(esp_relu_depthwise_pointwise_backward_f32)(void *const *base, const void *rows, int32_t count) {
   fused_job job = {
     .base = base, .rows = rows, .count = count, .operands = 15, .scalars = 2, .most_groups = ESP_WEIGHT_GROUPS,
+    .summed = FUSED_DX,
   };
   const int32_t tasks = fused_divide(&job);
   esp_parallel(tasks, ESP_NAME(backward_task), &job);

@@ -285,7 +285,8 @@ typedef struct {
 // Its backward through the batch norm of y. dy = γ·rsqrt(variance + ε)·(dz − sums[0]/m − ŷ·sums[1]/m), m = n·oh·ow,
 // ŷ = (y − mean)·rsqrt(variance + ε); dwp = tᵀ·dy, dt = dy·wpᵀ, dwd from relu(x̂) and dt, dx = depthwiseᵀ(dt) where
 // x̂ > 0, else 0 (dx is the gradient of x̂). t is computed again. Absent dx, dwd, dwp are not computed. Absent y: there is
-// no batch norm, dy = dz.
+// no batch norm, dy = dz. Rows in succession that have the same x, input moments and ε may name the same dx: it becomes
+// the sum of theirs, in order.
 typedef struct {
   esp_operand operand[15];  // x, input mean, input variance, wd, wp, y, mean, variance, γ [k] (absent: 1), sums [2,k],
                             // dz [n,oh,ow,k], dx, dwd, dwp, workspace (float: min(n, ESP_WEIGHT_GROUPS) partials
