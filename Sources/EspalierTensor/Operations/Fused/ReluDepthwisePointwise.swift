@@ -76,7 +76,7 @@ struct ReluDepthwisePointwiseBackward: Operation {
     (row.stride, row.pad, row.dilation) = (
       Int32(shape.stride), Int32(shape.pad), Int32(shape.dilation)
     )
-    let weights = (shape.hasDepthwise ? shape.kernelH * shape.kernelW * x[1] : 0) + x[1] * y[1]
+    let weights = shape.kernelH * shape.kernelW * x[1] + x[1] * y[1]
     let groups = max(1, min(x[0], Int(ESP_WEIGHT_GROUPS)))
     let workspace = wantsWeights ? builder.workspace(groups * weights, .float32) : .absent
     var results = (0..<builder.resultTypes.count).map { builder.result($0) }
