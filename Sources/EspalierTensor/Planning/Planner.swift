@@ -30,10 +30,9 @@ struct Planner {
     } else {
       for pass in Pass.all where !Planner.disabledPasses.contains(pass.name) { pass.apply(&graph) }
     }
-    let groupsRows =
-      option == .full && !isOpenCL && !Planner.disabledPasses.contains("group-rows")
+    let groupsRows = option == .full && !Planner.disabledPasses.contains("group-rows")
     return Layouter(
-      graph: graph, isReference: option == .reference, groupsRows: groupsRows
+      graph: graph, isReference: option == .reference, groupsRows: groupsRows, isOpenCL: isOpenCL
     ).plan(startedAt: start)
   }
 
