@@ -56,12 +56,20 @@ lint:
 bench: packages
 	$(SWIFT) run -c release Bench
 
-# Static Swift runtime: a machine with the driver and glibc is enough.
+# Swift's and C++'s libraries linked statically: a machine with the driver and glibc is enough. The
+# linker takes libstdc++.a because it stands alone in the first folder that it looks at.
+STATIC        := .build-static
+STATIC_BUILD  := $(BUILD) --scratch-path $(STATIC) -Xswiftc -static-stdlib \
+                 -Xswiftc -L -Xswiftc "$(CURDIR)/$(STATIC)/link" \
+                 -Xswiftc -Xclang-linker -Xswiftc -static-libgcc
+
 gpu-bundle: packages
-	$(BUILD) -Xswiftc -static-stdlib --scratch-path .build-static --product espalier
-	$(BUILD) -Xswiftc -static-stdlib --scratch-path .build-static --product Bench
+	@mkdir -p $(STATIC)/link
+	@ln -sf "$$(gcc -print-file-name=libstdc++.a)" $(STATIC)/link/libstdc++.a
+	$(STATIC_BUILD) --product espalier
+	$(STATIC_BUILD) --product Bench
 	@rm -rf gpu-bundle && mkdir -p gpu-bundle
-	cp .build-static/release/espalier .build-static/release/Bench gpu-bundle/
+	cp $(STATIC)/release/espalier $(STATIC)/release/Bench gpu-bundle/
 	cp -R Datasets LICENSE gpu-bundle/
 	cp .ci/self-test gpu-bundle/self-test
 	strip gpu-bundle/espalier gpu-bundle/Bench

@@ -41,8 +41,13 @@ final class EngineCase {
     }
     // Operands and results once; with the gradients of both.
     row.bytes = Double(try operation.byteCount()) * (isBackward ? 2 : 1)
-    let found = try results(0)
-    let exact = try Planning.$option.withValue(.reference) { try results(0) }
+    let found = try results(inputs[0], upstream.first ?? [])
+    let exact = try Device.with(.cpu) {
+      try Planning.$option.withValue(.reference) {
+        try results(
+          try inputs[0].map { try $0.to(.cpu) }, try (upstream.first ?? []).map { try $0.to(.cpu) })
+      }
+    }
     row.error = zip(found, exact).reduce(0) { worst, pair in
       let error = relativeError(pair.0, pair.1)
       return worst.isNaN || error <= worst ? worst : error
@@ -54,7 +59,7 @@ final class EngineCase {
     let last: Tensor
     if isBackward {
       let (pack, _) = try valueAndGradient(wrt: inputs.flatMap { sources($0) }) { () -> [Tensor] in
-        [addAll(inputs.indices.map { loss($0) })]
+        [addAll(zip(inputs, upstream).map { loss($0, $1) })]
       }
       last = pack[0]
     } else {
@@ -68,18 +73,18 @@ final class EngineCase {
     operation.differentiable.map { tensors[$0] }
   }
 
-  private func loss(_ copy: Int) -> Tensor {
-    let terms = zip(operation.function(inputs[copy]), upstream[copy])
+  private func loss(_ inputs: [Tensor], _ upstream: [Tensor]) -> Tensor {
+    let terms = zip(operation.function(inputs), upstream)
       .filter { $0.0.dtype.isFloatingPoint }.map { ($0.0 * $0.1).sum() }
     return addAll(terms)
   }
 
-  /// What one copy gives, as numbers of the host.
-  private func results(_ copy: Int) throws -> [[Double]] {
+  /// What inputs give, as numbers of the host.
+  private func results(_ inputs: [Tensor], _ upstream: [Tensor]) throws -> [[Double]] {
     guard isBackward else {
-      return try step { operation.function(inputs[copy]) }.map { try $0.numbers() }
+      return try step { operation.function(inputs) }.map { try $0.numbers() }
     }
-    let (pack, gradients) = try valueAndGradient(wrt: sources(inputs[copy])) { [loss(copy)] }
+    let (pack, gradients) = try valueAndGradient(wrt: sources(inputs)) { [loss(inputs, upstream)] }
     return try pack.map { try $0.numbers() } + gradients.compactMap { try $0?.numbers() }
   }
 }

@@ -37,9 +37,7 @@ extension Double {
 
   /// The number with that many significant digits: timings mean no more than four.
   func rounded(digits: Int) -> Double {
-    guard isFinite, self != 0 else { return self }
-    let scale = pow(10.0, Double(digits - 1) - floor(log10(magnitude)))
-    return (self * scale).rounded() / scale
+    Double(String(format: "%.\(digits)g", self)) ?? self
   }
 }
 

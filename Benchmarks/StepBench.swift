@@ -109,7 +109,7 @@ struct StepBench {
         "launches": .measured(perStep(counters.launches)),
         "records": .measured(perStep(counters.records)), "plan_s": .measured(planning),
         "bytes_planned": .integer(Int(perStep(counters.bytesPlanned))),
-        "flops": .measured(flops), "percent_of_peak": .measured(percent),
+        "flops": .integer(Int(flops.rounded())), "percent_of_peak": .measured(percent),
         "peak_bytes": .integer(memory), "plan_misses": .integer(counters.planMisses),
         "arena_growths": .integer(counters.arenaGrowths),
         "host_us_per_launch": .measured(hostSeconds * 1e6),

@@ -32,8 +32,9 @@ if [ ! -e "$peers/complete" ]; then
   rm -rf "$peers"
   mkdir -p "$root/.build"
   python3 -m venv "$peers"
-  "$python" -m pip install --quiet --disable-pip-version-check numpy torch==2.13.0+cpu \
-    --extra-index-url https://download.pytorch.org/whl/cpu
+  # What pip is set up to find first (wheels on disk, a mirror), else PyTorch's own index.
+  install=("$python" -m pip install --quiet --disable-pip-version-check numpy torch==2.13.0+cpu)
+  "${install[@]}" 2>/dev/null || "${install[@]}" --extra-index-url https://download.pytorch.org/whl/cpu
   touch "$peers/complete"
 fi
 

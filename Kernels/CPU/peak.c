@@ -25,7 +25,7 @@ static double peak_seconds(void) {
 
 // FLOP/s of one thread or (0) of the pool: the best of many short runs, a multiply-add counted as two.
 double esp_measure_peak(int32_t threads) {
-  enum { TASKS = 32, RUNS = 400, MOST = 256 };  // many tasks a thread: an uneven start costs little
+  enum { TASKS = 32, RUNS = 2000, MOST = 256 };  // many tasks a thread: an uneven start costs little
   static float sinks[64 * TASKS * MOST];
   if (threads != 1) threads = esp_threads();
   if (threads > MOST) threads = MOST;

@@ -103,6 +103,9 @@ public final class InputChoice: Module, Mutable {
   /// Whether a sampled subset is data: one combination of all inputs, those left out exact zeros.
   var combinesByData: Bool { reduction != .concatenation && chosenCount != 1 && count <= 16 }
 
+  /// Whether the number of channels depends on how many are chosen.
+  var isConcatenation: Bool { reduction == .concatenation }
+
   private var label: String { box.key ?? explicitKey ?? "choice" }
 
   private func decision(for inputs: [Tensor]) -> Decision {

@@ -6,8 +6,8 @@
 /// `α ← α − η_α ∇_α L_val(w, α)`, then `w ← w − η_w ∇_w L_trn(w, α)`.
 ///
 /// `architecture()` keeps of each layer choice the candidate of largest α that is not exactly zero,
-/// and of an input choice over layer choices the inputs whose best candidate is most probable. An
-/// input choice of any number has a sigmoid gate for each input, kept above 0.5; other input choices
+/// and of an input choice that takes so many layer choices those whose best candidate is most
+/// probable. An input choice of any number has a sigmoid gate for each input, kept above 0.5; other input choices
 /// are mixed by a softmax of their own.
 public final class DARTS: SearchStrategy {
   /// `darts`.
@@ -58,7 +58,7 @@ public final class DARTS: SearchStrategy {
     connected = [:]
     for choice in space.choices {
       let count = choice.candidateNames.count
-      if choice.kind == .input && choice.candidateNames.allSatisfy({ space.isLayerChoice($0) }) {
+      if choice.chosenCount != nil, choice.candidateNames.allSatisfy({ space.isLayerChoice($0) }) {
         connected[choice.key] = count
         continue
       }

@@ -25,12 +25,20 @@ final class ShapeCheck {
       strangers.append("InputChoice of \(choice.count)")
       return inputs.first
     }
-    let isUniform = inputs.allSatisfy { $0.shape == inputs[0].shape }
-    if !isUniform {
-      note(choice.box.key ?? "", inputs.enumerated().map { ("\($0.offset)", $0.element.shape) })
-      return inputs[0]
-    }
-    return choice.reduce(inputs, Decision(.fixed, active: Array(inputs.indices)))
+    let key = choice.box.key ?? ""
+    var sizes = inputs.map(\.shape)
+    if choice.isConcatenation { for index in sizes.indices { sizes[index][1] = 0 } }
+    let isUniform = sizes.allSatisfy { $0 == sizes[0] }
+    if !isUniform { note(key, inputs.enumerated().map { ("\($0.offset)", $0.element.shape) }) }
+    if choice.chosenCount == 0 { return nil }
+    guard isUniform else { return inputs[0] }
+    let all = choice.reduce(inputs, Decision(.fixed, active: Array(inputs.indices)))
+    guard choice.isConcatenation else { return all }
+    // A mixture has all inputs, and so other channels than some of them.
+    let count = choice.chosenCount ?? 1
+    let some = choice.reduce(inputs, Decision(.fixed, active: Array(0..<count)))
+    note(key, [("\(count) inputs", some.shape), ("all", all.shape)])
+    return choice.chosenCount == nil ? all : some
   }
 
   private func note(_ key: String, _ shapes: [(String, Shape)]) {

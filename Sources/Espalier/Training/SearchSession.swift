@@ -142,8 +142,13 @@ final class SearchSession {
     }
   }
 
-  private func log(_ window: inout MetricWindow) throws {
+  private func checkFinite() throws {
     try search.optimizer.checkFinite(step: stepNumber)
+    for (_, optimizer) in strategy.optimizers { try optimizer.checkFinite(step: stepNumber) }
+  }
+
+  private func log(_ window: inout MetricWindow) throws {
+    try checkFinite()
     let (loss, last, metrics, rate) = try window.read()
     let seconds = monotonicNow() - start
     callbacks.progress(
@@ -167,7 +172,7 @@ final class SearchSession {
 
   private func save() throws {
     guard let directory else { return }
-    try search.optimizer.checkFinite(step: stepNumber)
+    try checkFinite()
     var checkpoint = Checkpoint()
     try checkpoint.add(net)
     try checkpoint.add(search.optimizer, "weights")

@@ -23,20 +23,29 @@ private struct HostCopy {
 }
 
 extension OpenCLBackend {
-  /// Runs a call that the device has no kernel for on the CPU: copies the operands, waits, runs, and
+  /// Runs a call that the device has no kernel for on the CPU: waits, copies the operands, runs, and
   /// writes back what changed.
   func runOnHost(_ launch: Launch, _ program: Program, _ spaces: [ResolvedSpace])
     throws(DeviceError)
   {
+    guard launch.hasRowLocations else { return try runOnHost(launch, program, spaces, row: nil) }
+    for row in 0..<Int(launch.rowCount) { try runOnHost(launch, program, spaces, row: row) }
+  }
+
+  /// One row, or all where they share their operands' locations.
+  private func runOnHost(
+    _ launch: Launch, _ program: Program, _ spaces: [ResolvedSpace], row: Int?
+  ) throws(DeviceError) {
+    let rows = row.map { $0..<($0 + 1) } ?? 0..<Int(launch.rowCount)
     var copies: [HostCopy] = []
     defer { for copy in copies { copy.memory.deallocate() } }
     var bases: [UnsafeMutableRawPointer?] = []
     for k in 0..<Int(launch.operandCount) {
-      guard isPresent(k, launch, program) else {
+      guard rows.contains(where: { isPresent(k, launch, program, $0) }) else {
         bases.append(nil)
         continue
       }
-      let location = program.locations[Int(launch.firstOperand) + k]
+      let location = program.locations[launch.location(row: rows.lowerBound, operand: k)]
       let space = spaces[Int(location.space)]
       let offset = space.byteOffset + location.byteOffset
       let end = Int(esp_cl_buffer_bytes(OpaquePointer(space.memory)))
@@ -59,7 +68,8 @@ extension OpenCLBackend {
     let nowhere = UnsafeMutableRawPointer.allocate(byteCount: 64, alignment: 64)
     defer { nowhere.deallocate() }
     bases = bases.map { $0 ?? nowhere }
-    launch.function(&bases, program.rows + Int(launch.rowOffset), launch.rowCount)
+    let first = program.rows + (Int(launch.rowOffset) + rows.lowerBound * Int(launch.rowBytes))
+    launch.function(&bases, first, Int32(rows.count))
     for copy in copies where copy.isChanged {
       let status = esp_cl_write(
         context, OpaquePointer(copy.space.memory), UInt64(copy.offset), UInt64(copy.byteCount),
@@ -68,12 +78,9 @@ extension OpenCLBackend {
     }
   }
 
-  /// Whether any row reads or writes operand `k`.
-  private func isPresent(_ k: Int, _ launch: Launch, _ program: Program) -> Bool {
-    (0..<Int(launch.rowCount)).contains { row in
-      let offset = Int(launch.rowOffset) + row * Int(launch.rowBytes)
-      let field = program.rows + (offset + MemoryLayout<esp_operand>.stride * k)
-      return field.loadUnaligned(as: esp_operand.self).flags & ESP_ABSENT == 0
-    }
+  private func isPresent(_ k: Int, _ launch: Launch, _ program: Program, _ row: Int) -> Bool {
+    let offset = Int(launch.rowOffset) + row * Int(launch.rowBytes)
+    let field = program.rows + (offset + MemoryLayout<esp_operand>.stride * k)
+    return field.loadUnaligned(as: esp_operand.self).flags & ESP_ABSENT == 0
   }
 }

@@ -99,5 +99,7 @@ public func linear(_ x: Tensor, _ weight: Tensor, _ bias: Tensor? = nil) -> Tens
       "linear: bias \(bias.shape) for weight \(weight.shape), needs [out]")
   }
   let y = matmul(x, weight, transposingB: true)
-  return bias.map { y + $0 } ?? y
+  guard let bias else { return y }
+  Recorder.current.biasedOutputs += y.shape.count
+  return y + bias
 }

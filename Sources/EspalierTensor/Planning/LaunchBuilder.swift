@@ -80,6 +80,17 @@ public struct OpenCLCall: Sendable {
     OpenCLCall(steps: steps + [Step(kernel: kernel, items: items)])
   }
 
+  /// The kernels' names, once resolved.
+  var kernels: [String] { steps.compactMap(\.kernel) }
+
+  /// For rows of both calls, of the same kernels: as many items as the larger row needs.
+  func covering(_ other: OpenCLCall) -> OpenCLCall {
+    OpenCLCall(
+      steps: zip(steps, other.steps).map {
+        Step(kernel: $0.kernel, items: max($0.items, $1.items))
+      })
+  }
+
   /// With every name filled in; nil where the device has no kernel for the element type.
   func resolved(for kernel: Kernel, _ dtype: DType) -> OpenCLCall? {
     guard let own = kernel.openCLName(dtype) else { return nil }

@@ -8,13 +8,15 @@ struct Layouter {
   private var graph: Graph
   private let isReference: Bool
   private let groupsRows: Bool
+  private let isOpenCL: Bool
   /// Values keyed by number; converted operands and results of the reference get numbers beyond.
   private var spaces: [Int32: Int32] = [:]
   private var types: [TensorType]
 
-  init(graph: Graph, isReference: Bool, groupsRows: Bool) {
+  init(graph: Graph, isReference: Bool, groupsRows: Bool, isOpenCL: Bool) {
     self.graph = graph
     self.groupsRows = groupsRows
+    self.isOpenCL = isOpenCL
     self.isReference = isReference
     types = graph.types
   }
@@ -35,7 +37,7 @@ struct Layouter {
     }
     placeUpdates()
     var emitted = emitAll()
-    if groupsRows { emitted = RowGrouping(calls: emitted).grouped() }
+    if groupsRows { emitted = RowGrouping(calls: emitted, isOpenCL: isOpenCL).grouped() }
     let split = emitted.firstIndex { $0.isBackward } ?? emitted.count
     var memory = MemoryAssignment(
       emitted: emitted, split: split, spaces: spaces, types: types, isReference: isReference,

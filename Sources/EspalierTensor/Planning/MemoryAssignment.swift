@@ -108,9 +108,10 @@ struct MemoryAssignment {
         write(pending, at: offset + index * first.row.count, into: program)
       }
       var openCL: Int32 = -1
-      if let call = first.openCL {
+      if let own = first.openCL {
         openCL = Int32(program.openCLCalls.count)
-        program.openCLCalls.append(call)
+        program.openCLCalls.append(
+          call.rows.dropFirst().compactMap(\.openCL).reduce(own) { $0.covering($1) })
       }
       program.launches.append(
         Launch(

@@ -31,10 +31,9 @@ struct Planner {
       let passes = isOpenCL ? Pass.all : Pass.all + Pass.cpuFusions + [.dropUnused]
       for pass in passes where !Planner.disabledPasses.contains(pass.name) { pass.apply(&graph) }
     }
-    let groupsRows =
-      option == .full && !isOpenCL && !Planner.disabledPasses.contains("group-rows")
+    let groupsRows = option == .full && !Planner.disabledPasses.contains("group-rows")
     return Layouter(
-      graph: graph, isReference: option == .reference, groupsRows: groupsRows
+      graph: graph, isReference: option == .reference, groupsRows: groupsRows, isOpenCL: isOpenCL
     ).plan(startedAt: start)
   }
 

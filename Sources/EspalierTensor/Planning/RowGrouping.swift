@@ -4,12 +4,18 @@
 /// this saves fork and join and keeps all threads busy on small images; on a GPU, launches.
 struct RowGrouping {
   private let calls: [Layouter.Call]
+  /// On OpenCL, variants of one kernel are kernels of their own.
+  private let isOpenCL: Bool
 
-  init(calls: [Layouter.Call]) { self.calls = calls }
+  init(calls: [Layouter.Call], isOpenCL: Bool) {
+    self.calls = calls
+    self.isOpenCL = isOpenCL
+  }
 
   private struct Key: Hashable {
     let level: Int
     let kernel: String
+    let variants: [String]
     let dtype: DType
     let rowBytes: Int
     let isBackward: Bool
@@ -22,7 +28,8 @@ struct RowGrouping {
     for (index, call) in calls.enumerated() {
       let launch = call.rows[0]
       let key = Key(
-        level: levels[index], kernel: launch.kernel.name, dtype: launch.dtype,
+        level: levels[index], kernel: launch.kernel.name,
+        variants: isOpenCL ? launch.openCL?.kernels ?? [] : [], dtype: launch.dtype,
         rowBytes: launch.row.count, isBackward: call.isBackward)
       if let group = groups[key] {
         result[group].call.rows.append(launch)

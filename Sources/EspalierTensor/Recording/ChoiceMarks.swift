@@ -53,7 +53,7 @@ package struct RecordedCost: Sendable {
     let recorder = Recorder(.step)
     recorder.updatesVariables = false
     recorder.whileCurrent(body)
-    var cost = RecordedCost()
+    var cost = RecordedCost(multiplyAdds: recorder.biasedOutputs)
     for record in recorder.records {
       let operands = (0..<record.operandCount).map {
         recorder.values[Int(recorder.operands[Int(record.firstOperand + $0)])].type.shape

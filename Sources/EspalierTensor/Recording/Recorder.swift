@@ -85,6 +85,8 @@ final class Recorder {
   var device: Device?
   /// Cuts of sampled choices so far, to tell occurrences of a key apart.
   var cutCount = 0
+  /// Outputs that got a bias, which is recorded as an addition: multiply-adds that no operation has.
+  var biasedOutputs = 0
   /// Whether recorded updates will run: not in a dry run, not in a pullback.
   var updatesVariables = true
   /// Depth of open gradient closures.

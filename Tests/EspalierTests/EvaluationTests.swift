@@ -1,0 +1,75 @@
+import Testing
+
+@testable import Espalier
+
+@Suite("Evaluation")
+struct EvaluationTests {
+  private func loader(_ count: Int = 10, batchSize: Int) -> DataLoader {
+    DataLoader(toyImages(count), batchSize: batchSize, seed: 0, shuffles: false)
+  }
+
+  @Test("Means are over samples, whatever the sizes of batches", arguments: [3, 4, 10])
+  func means(batchSize: Int) throws {
+    let net = InitialWeights.with(seed: 2) {
+      Sequential(Conv2d(1, 3, kernelSize: 3), GlobalAveragePool2d(), Flatten())
+    }
+    let all = try Batch(of: toyImages(10), at: Array(0..<10))
+    let (loss, accuracy) = try step { () -> [Tensor] in
+      let batch = try TensorBatch(all)
+      let objective = Objective.classification()
+      let output = net(batch.images)
+      return [
+        objective.loss(output, batch),
+        try #require(objective.metrics(output, batch)["accuracy"]),
+      ]
+    }.map { try $0.item() }.pair
+    let result = try evaluate(
+      loader(batchSize: batchSize), objective: .classification()
+    ) { net($0) }
+    #expect(result.count == 10)
+    #expect(abs(result.loss - loss) < 1e-5)
+    #expect(abs(result.accuracy - accuracy) < 1e-6)
+  }
+
+  @Test("It runs in evaluation mode unless told otherwise, and moves no statistics")
+  func mode() throws {
+    let norm = BatchNorm2d(1)
+    var modes: [(Bool, Bool)] = []
+    let net = Sequential(norm, Flatten())
+    func run(_ mode: Mode?) throws {
+      func body(_ x: Tensor) -> Tensor {
+        modes.append((Mode.current.isTraining, Mode.current.usesBatchStatistics))
+        return net(x)
+      }
+      let loader = loader(batchSize: 10)
+      let objective = Objective.classification()
+      if let mode {
+        _ = try evaluate(loader, objective: objective, mode: mode, body)
+      } else {
+        _ = try evaluate(loader, objective: objective, body)
+      }
+    }
+    try run(nil)
+    try run(.supernetEvaluation)
+    #expect(modes.map(\.0) == [false, false])
+    #expect(modes.map(\.1) == [false, true])
+    #expect(
+      try norm.namedBuffers.map { try $0.buffer.variable.scalars() as [Float] } == [[0], [1]])
+  }
+
+  @Test("The cost of a model counts convolutions and linear layers, a bias as one an output")
+  func cost() {
+    let net = Sequential(
+      Conv2d(3, 2, kernelSize: 3, padding: 1), BatchNorm2d(2), ReLU(),
+      Conv2d(2, 2, kernelSize: 3, stride: 2, padding: 1, groups: 2, bias: false), Flatten(),
+      Linear(8, 5))
+    let cost = ModelCost(of: net, image: ImageShape(channels: 3, height: 4, width: 4))
+    #expect(cost.parameters == (54 + 2) + 4 + 18 + 45)
+    #expect(cost.multiplyAdds == 16 * 2 * (27 + 1) + 4 * 2 * 9 + (40 + 5))
+  }
+}
+
+extension [Double] {
+  /// The first two elements.
+  fileprivate var pair: (Double, Double) { (self[0], self[1]) }
+}

@@ -1,0 +1,55 @@
+import Foundation
+
+@testable import Espalier
+
+/// Options of a search that takes a second.
+func toyOptions(seed: UInt64 = 3) -> SearchOptions {
+  var options = SearchOptions()
+  options.batchSize = 8
+  options.seed = seed
+  options.evaluations = 3
+  options.checkpointInterval = 2
+  options.schedule = .cosine(0.1, to: 0.01)
+  return options
+}
+
+/// Runs a search over `ToyNet`, stopping after the given step of this session if any.
+@discardableResult
+func runToySearch(
+  _ folder: String, _ strategy: any SearchStrategy = DARTS(learningRate: 0.05), epochs: Int = 2,
+  data: LoadedData? = nil, options: SearchOptions = toyOptions(), stopAfter: Int? = nil,
+  isResuming: Bool = false, notes: ((String) -> Void)? = nil
+) throws -> SearchResult {
+  let net = InitialWeights.with(seed: 1) { ToyNet() }
+  let trainer = SearchTrainer(
+    net, strategy: strategy, data: try data ?? toyData(), epochs: epochs, logFrequency: 2,
+    options: options, directory: try RunDirectory(folder, isResuming: isResuming))
+  var steps = 0
+  trainer.callbacks.shouldStop = {
+    steps += 1
+    return steps == stopAfter
+  }
+  if let notes { trainer.callbacks.note = notes }
+  return try trainer.train(isResuming: isResuming)
+}
+
+/// The lines of a JSON lines file.
+func jsonLines(_ path: String) throws -> [JSONObject] {
+  try String(contentsOfFile: path, encoding: .utf8).split(separator: "\n").map { line in
+    guard case .object(let object) = try JSONValue(parsing: Array(line.utf8)) else {
+      throw RunError("\(path): \(line)")
+    }
+    return object
+  }
+}
+
+extension JSONValue {
+  /// The number, whole or not.
+  var double: Double? {
+    switch self {
+    case .integer(let value): Double(value)
+    case .number(let value): value
+    default: nil
+    }
+  }
+}

@@ -1,0 +1,215 @@
+import Foundation
+import Testing
+
+@testable import Espalier
+
+@Suite("SearchTrainer")
+struct TrainerTests {
+  @Test(
+    "A search leaves log, architectures, candidates and summary with all their fields",
+    arguments: ["darts", "random"])
+  func files(name: String) throws {
+    try withTemporaryFolder { folder in
+      let strategy: any SearchStrategy = name == "darts" ? DARTS() : RandomSearch()
+      let result = try runToySearch(folder, strategy, epochs: 2)
+      // 24 images train weights: 3 steps of 8 in each of 2 epochs.
+      let log = try jsonLines(folder + "/log.jsonl")
+      #expect(log.map { $0["step"] } == [1, 2, 3, 4, 6].map { .integer($0) })
+      #expect(log.map { $0["epoch"] } == [0, 0, 0, 1, 1].map { .integer($0) })
+      for line in log {
+        #expect(
+          Set(line.keys) == ["step", "epoch", "seconds", "loss", "metrics", "decisions"])
+        #expect(line["loss"]?.double.map { $0 > 0 && $0 < 10 } == true)
+        guard case .object(let metrics)? = line["metrics"],
+          case .object(let decisions)? = line["decisions"],
+          case .array(let first)? = decisions["first"]
+        else { throw RunError("fields of \(line)") }
+        #expect(metrics["accuracy"]?.double.map { (0...1).contains($0) } == true)
+        #expect(Set(decisions.keys) == ["first", "second", "skip", "one"])
+        #expect(abs(first.compactMap(\.double).reduce(0, +) - 1) < 1e-5)
+      }
+      let space = try SearchSpace(of: ToyNet(), input: [1, 6, 6])
+      for file in ["architecture.json", "epochs/1.json", "epochs/2.json"] {
+        let architecture = try Architecture(contentsOf: "\(folder)/\(file)")
+        #expect(try architecture.resolved(against: space.choices).count == 4)
+      }
+      #expect(try Architecture(contentsOf: folder + "/architecture.json") == result.architecture)
+      guard
+        case .object(let summary) = try JSONValue(parsing: Array(bytes(folder + "/summary.json")))
+      else { throw RunError("summary") }
+      #expect(summary["parameters"] == .integer(ToyNet().parameterCount))
+      #expect(summary["validation_accuracy"]?.double == result.validation)
+      #expect(summary["random_baseline_accuracy"]?.double == result.randomBaseline)
+      #expect(summary["search_seconds"]?.double.map { $0 > 0 } == true)
+      #expect(FileManager.default.fileExists(atPath: folder + "/checkpoint.json"))
+      if name == "random" {
+        let candidates = try jsonLines(folder + "/candidates.jsonl")
+        #expect((1...3).contains(candidates.count))
+        #expect(Set(candidates.map { "\($0["architecture"] ?? .null)" }).count == candidates.count)
+        #expect(candidates.compactMap { $0["score"]?.double }.max() == result.validation)
+      }
+    }
+  }
+
+  @Test("Search and export need nothing but a net, a strategy and data")
+  func plain() throws {
+    try withTemporaryFolder { folder in
+      var options = toyOptions()
+      options.reportsBaseline = false
+      let trainer = SearchTrainer(
+        ToyNet(), strategy: DARTS(), data: try toyData(), epochs: 1, options: options)
+      let result = try trainer.train()
+      try trainer.export(to: folder + "/made/on/the/way/a.json")
+      #expect(
+        try Architecture(contentsOf: folder + "/made/on/the/way/a.json") == result.architecture)
+      #expect(result.randomBaseline == nil)
+    }
+  }
+
+  @Test(
+    "A regression with the mean squared error runs through it, and its error falls",
+    arguments: ["darts", "random"])
+  func regression(name: String) throws {
+    var generator = SeededGenerator(seed: 4)
+    var images: [Float] = []
+    var targets: [Float] = []
+    for _ in 0..<48 {
+      let level = Float(generator.uniform())
+      images += (0..<36).map { _ in level + 0.02 * Float(generator.normal()) }
+      targets += [2 * level - 1, 1 - level]
+    }
+    let set = InMemoryDataset(
+      images: images, targets: targets, targetCount: 2, channels: 1, height: 6, width: 6)
+    var options = toyOptions()
+    options.objective = .regression
+    options.makeOptimizer = { try Adam($0, learningRate: 0.02) }
+    var lines: [ProgressLine] = []
+    let trainer = SearchTrainer(
+      ToyNet(outputs: 2), strategy: name == "darts" ? DARTS() : RandomSearch(),
+      data: try LoadedData(train: set, test: set), epochs: 12, logFrequency: 3, options: options)
+    trainer.callbacks.progress = { lines.append($0) }
+    let result = try trainer.train()
+    let first = try #require(lines.first)
+    let last = try #require(lines.last)
+    #expect(first.metrics["mean_squared_error"] == first.loss)
+    #expect(last.loss < 0.5 * first.loss, "\(first.loss) to \(last.loss)")
+    // Less is better: the score is the negative error.
+    #expect(result.validation.map { $0 < 0 } == true)
+    #expect(
+      zip([result.validation], [result.randomBaseline]).allSatisfy { $0 != nil && $1 != nil })
+  }
+
+  @Test("The halves of a data set ordered by class both have all classes, and share no image")
+  func split() throws {
+    let set = toyImages(60, ordered: true)
+    #expect(set.label(at: 0) == 0 && set.label(at: 29) == 1 && set.label(at: 59) == 2)
+    let (first, second) = DatasetSplit.halves(count: set.count, portion: 0.5, seed: 0)
+    for half in [first, second] {
+      var counts = [0, 0, 0]
+      for index in half { counts[Int(set.label(at: index))] += 1 }
+      #expect(counts.allSatisfy { $0 >= 4 }, "\(counts)")
+    }
+    #expect(Set(first).isDisjoint(with: second))
+    #expect((first + second).sorted() == Array(0..<60))
+    // And the trainer uses it: with half of an ordered set some classes would be missing.
+    var seen: [Set<Int32>] = [[], []]
+    var options = toyOptions()
+    options.evaluations = 0
+    let recorder = RecordingStrategy { training, validation in
+      for (number, batch) in [training, validation].enumerated() {
+        if let labels = batch?.labels { seen[number].formUnion(try labels.scalars(as: Int32.self)) }
+      }
+    }
+    _ = try SearchTrainer(
+      ToyNet(), strategy: recorder, data: try toyData(60, ordered: true), epochs: 1,
+      options: options
+    ).train()
+    #expect(seen == [[0, 1, 2], [0, 1, 2]])
+  }
+
+  @Test("Augmentation reaches the training batches and not the evaluation")
+  func augmentation() throws {
+    final class Counter: Augmentation, @unchecked Sendable {
+      private let lock = NSLock()
+      private var count = 0
+      var value: Int { lock.withLock { count } }
+      func apply(
+        to image: UnsafeMutableBufferPointer<Float>, shape: ImageShape, generator: inout Philox
+      ) { lock.withLock { count += 1 } }
+    }
+    let counter = Counter()
+    var options = toyOptions()
+    options.augmentation = [counter]
+    var before = 0
+    let trainer = SearchTrainer(
+      ToyNet(), strategy: RandomSearch(), data: try toyData(), epochs: 1, options: options)
+    trainer.callbacks.epochEnd = { _ in
+      // Two batches are prepared ahead.
+      Thread.sleep(forTimeInterval: 0.05)
+      before = counter.value
+    }
+    try trainer.train()
+    #expect(before >= 24)
+    #expect(counter.value <= before + 16)
+  }
+
+  @Test("A loss that is not finite stops the search with an error that names the step")
+  func notFinite() throws {
+    var options = toyOptions()
+    options.objective.loss = { output, batch in
+      crossEntropy(output, batch.labels ?? output) * Float.infinity
+    }
+    let error = #expect(throws: DeviceError.self) {
+      try SearchTrainer(
+        ToyNet(), strategy: RandomSearch(), data: try toyData(), epochs: 1, options: options
+      ).train()
+    }
+    #expect(
+      error.map { "\($0)".contains("1") && "\($0)".contains("finite") } == true, "\(error as Any)")
+  }
+
+  @Test("A validation loss that is not finite stops the search too")
+  func notFiniteValidation() throws {
+    // Only the half that trains α has a broken image.
+    let set = toyImages(48)
+    let (_, held) = DatasetSplit.halves(count: 48, portion: 0.5, seed: 3)
+    var pixels = try Batch(of: set, at: Array(0..<48)).images
+    pixels[held[0] * 36] = .nan
+    let broken = InMemoryDataset(
+      images: pixels, labels: (0..<48).map { set.label(at: $0) }, channels: 1, height: 6, width: 6)
+    let data = try LoadedData(train: toyImages(48), test: set)
+    let error = #expect(throws: DeviceError.self) {
+      try withTemporaryFolder {
+        try runToySearch($0, data: LoadedData(replacing: data, train: broken))
+      }
+    }
+    #expect(error.map { "\($0)".contains("finite") } == true)
+  }
+}
+
+/// Shows its batches to a closure and trains nothing.
+private final class RecordingStrategy: SearchStrategy {
+  static let name = "recording"
+  let needsValidationBatch = true
+  private let look: (TensorBatch, TensorBatch?) throws -> Void
+  private var architectureNow: [String: ResolvedChoice] = [:]
+
+  init(_ look: @escaping (TensorBatch, TensorBatch?) throws -> Void) { self.look = look }
+
+  func prepare(_ search: SearchContext) throws { architectureNow = search.randomArchitecture() }
+  func step(_ search: SearchContext, training: TensorBatch, validation: TensorBatch?) throws
+    -> StepResult
+  {
+    if !Rehearsal.isRunning { try look(training, validation) }
+    return search.evaluate(search.space.sampledDecisions(architectureNow), training)
+  }
+  func probabilities() throws -> [String: [Double]] { [:] }
+  func architecture() throws -> [String: ResolvedChoice] { architectureNow }
+}
+
+extension LoadedData {
+  /// Other training images under the statistics of the old ones.
+  init(replacing data: LoadedData, train: any Dataset) throws {
+    try self.init(train: train, test: data.test)
+  }
+}
