@@ -32,7 +32,7 @@ let package = Package(
     .executableTarget(name: "espalier", dependencies: ["EspalierCommand"]),
     .executableTarget(
       name: "Bench", dependencies: ["Espalier", "OperationCases"], path: "Benchmarks",
-      exclude: ["peers", "compare.sh"]),
+      exclude: ["peers", "compare.sh", "README.md"]),
 
     // Tests. Operation cases serve the tests and Bench.
     .target(name: "OperationCases", dependencies: ["EspalierTensor"], path: "Tests/OperationCases"),
