@@ -57,6 +57,18 @@ struct EvaluationTests {
       try norm.namedBuffers.map { try $0.buffer.variable.scalars() as [Float] } == [[0], [1]])
   }
 
+  @Test("A search never looks at the test set", arguments: ["darts", "random"])
+  func testSetUnseen(name: String) throws {
+    let data = try LoadedData(train: toyImages(48), test: ForbiddenDataset())
+    try withTemporaryFolder { folder in
+      let strategy = try #require(StrategyDefinition.named(name)).make(SettingValues())
+      #expect(try runToySearch(folder, strategy, data: data).validation != nil)
+    }
+    #expect(throws: DatasetError.self) {
+      try Retrainer(ToyNet(), data: data, epochs: 1).evaluateOnTestSet()
+    }
+  }
+
   @Test("The cost of a model counts convolutions and linear layers, a bias as one an output")
   func cost() {
     let net = Sequential(
@@ -66,6 +78,22 @@ struct EvaluationTests {
     let cost = ModelCost(of: net, image: ImageShape(channels: 3, height: 4, width: 4))
     #expect(cost.parameters == (54 + 2) + 4 + 18 + 45)
     #expect(cost.multiplyAdds == 16 * 2 * (27 + 1) + 4 * 2 * 9 + (40 + 5))
+  }
+}
+
+/// Images that nobody may look at.
+private struct ForbiddenDataset: Dataset {
+  let count = 8
+  let channels = 1
+  let height = 6
+  let width = 6
+  let classCount: Int? = 3
+
+  func fillImage(
+    at index: Int, into image: UnsafeMutableBufferPointer<Float>
+  ) throws(DatasetError) { throw .missingDirectory(name: "forbidden") }
+  func label(at index: Int) throws(DatasetError) -> Int32 {
+    throw .missingDirectory(name: "forbidden")
   }
 }
 

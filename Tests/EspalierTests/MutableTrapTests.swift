@@ -50,6 +50,12 @@ private struct Trap: Sendable {
       try choice.apply(["k": .index(1)])
       try choice.apply(["k": .index(1)])
     },
+    Trap("unequal choices of one key pruned", ["left and right", "key k"]) {
+      let choices = [2, 3].map { count in
+        LayerChoice((0..<count).map { _ in Identity() }, key: "k")
+      }
+      try Model(["left": choices[1], "right": choices[0]]) { $0 }.apply(["k": .index(2)])
+    },
     Trap("more inputs than there are", ["3 of 2"]) {
       _ = InputChoice(candidateCount: 2, chosenCount: 3)
     },

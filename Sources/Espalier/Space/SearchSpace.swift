@@ -96,7 +96,7 @@ public final class SearchSpace {
     try checkShapes(model, input)
   }
 
-  private static func difference(_ a: ChoiceDescription, _ b: ChoiceDescription) -> String? {
+  fileprivate static func difference(_ a: ChoiceDescription, _ b: ChoiceDescription) -> String? {
     if a.kind != b.kind { return "\(a.kind.rawValue) choice and \(b.kind.rawValue) choice" }
     if a.candidateNames != b.candidateNames {
       return "candidates \(a.candidateNames) and \(b.candidateNames)"
@@ -155,13 +155,25 @@ extension Module {
   /// Fixes the model to an architecture: what was not chosen is forgotten, with its parameters.
   ///
   /// Optimizers and spaces made before no longer fit.
+  /// - Precondition: Choices of one key are alike, and nothing was applied before.
   public func apply(_ architecture: Architecture) throws(ArchitectureError) {
     var mutables: [String: [any Mutable]] = [:]
+    var paths: [String: String] = [:]
     var descriptions: [ChoiceDescription] = []
     for (path, module) in namedModules {
       guard let mutable = module as? any Mutable else { continue }
       let key = mutable.explicitKey ?? path
-      if mutables[key] == nil { descriptions.append(mutable.description(key: key)) }
+      let description = mutable.description(key: key)
+      if let first = descriptions.first(where: { $0.key == key }) {
+        if let difference = SearchSpace.difference(first, description) {
+          let error = SpaceError.unequalChoices(
+            key: key, first: paths[key] ?? "", second: path, difference: difference)
+          preconditionFailure("\(error)")
+        }
+      } else {
+        descriptions.append(description)
+        paths[key] = path
+      }
       mutables[key, default: []].append(mutable)
     }
     let resolved = try architecture.resolved(against: descriptions)
