@@ -4,8 +4,8 @@ import Testing
 
 @Suite("OpenCL agrees with the CPU", .needsOpenCL)
 struct OpenCLAgreementTests {
-  // Large max pools are held to exact results below: in their gradient up to nine windows meet in one
-  // element, which a bound for the one term of the forward pass does not know.
+  // Large max pools are held to exact results below: in their gradient up to nine windows meet in
+  // one element, which a bound for the one term of the forward pass does not know.
   @Test(
     "Every case is within its bounds of the float64 reference, forward and backward",
     arguments: OperationCases.all + OperationCases.large.filter { $0.stem != "max_pool2d" })

@@ -36,7 +36,8 @@ struct OpenCLBlastTests {
   func convolutions() async {
     await #expect(processExitsWith: .success) {
       let blast = try Blast()
-      for (r, stride, padding, dilation) in [(3, 1, 1, 1), (3, 2, 1, 1), (3, 1, 2, 2), (1, 1, 0, 1)] {
+      let forms = [(3, 1, 1, 1), (3, 2, 1, 1), (3, 1, 2, 2), (1, 1, 0, 1)]
+      for (r, stride, padding, dilation) in forms {
         let (n, c, h, w, k) = (2, 5, 9, 7, 19)
         let (x, f) = (try blast.random("x", n * c * h * w), try blast.random("f", k * c * r * r))
         func size(_ i: Int) -> Int { (i + 2 * padding - dilation * (r - 1) - 1) / stride + 1 }

@@ -15,7 +15,9 @@ struct OpenCLErrorTests {
         let x = try Tensor([1, 4, 9] as [Double])
         for _ in 0..<3 {
           let y = try step { sqrt(x) + 1 }
-          guard try y.scalars(as: Double.self) == [2, 3, 4] else { throw Unexpected(text: "result") }
+          guard try y.scalars(as: Double.self) == [2, 3, 4] else {
+            throw Unexpected(text: "result")
+          }
         }
         let variable = try Variable([1, 2] as [Double], shape: [2])
         let found = try valueAndGradient(wrt: [variable]) { (variable.tensor * 3).sum() }
@@ -36,7 +38,8 @@ struct OpenCLErrorTests {
     let memory = try #require(list.first { $0.device == OpenCL.device }).memoryBytes
     try OpenCL.run {
       let x = try Tensor([1, 2] as [Float])
-      // Together more than the device has; where one is more than it gives at once, the first fails.
+      // Together more than the device has; where one is more than it gives at once, the first
+      // fails.
       let count = memory / 8_000_000_000 + 1
       let error = #expect(throws: DeviceError.self) {
         try step { (0..<count).map { Tensor(repeating: Float($0), shape: [2_000_000_000]) } }

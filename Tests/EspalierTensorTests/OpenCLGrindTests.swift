@@ -4,8 +4,8 @@ import Testing
 
 /// Runs every kernel in oclgrind, a simulator that reports each access beyond a buffer.
 ///
-/// Its exit code is 0 whatever it finds, and it makes its log where nothing was wrong too: so the log
-/// must exist and be empty, the device must be the simulator, and the results right.
+/// Its exit code is 0 whatever it finds, and it makes its log where nothing was wrong too: so the
+/// log must exist and be empty, the device must be the simulator, and the results right.
 @Suite("oclgrind finds nothing in any kernel", .serialized,
   .enabled(if: Simulator.isInstalled, "no oclgrind"))
 struct OpenCLGrindTests {
@@ -85,7 +85,8 @@ private func trained(_ rule: ParameterUpdate.Rule, steps: Int) throws -> [String
   let network = try OpenCL.run { try SmallNetwork(rule) }
   var onOpenCL = network
   return try (0..<steps).compactMap { _ in
-    let (expected, found) = (try onCPU.train().item(), try OpenCL.run { try onOpenCL.train().item() })
+    let expected = try onCPU.train().item()
+    let found = try OpenCL.run { try onOpenCL.train().item() }
     return disagreement([found], [expected], "training with \(rule)") { _ in 1e-4 * expected }
   }
 }

@@ -35,7 +35,9 @@ struct TemporaryFolder {
   }
 
   func write(_ text: String, to name: String) throws {
-    guard let file = fopen("\(path)/\(name)", "w") else { throw Unexpected(text: "\(path)/\(name)") }
+    guard let file = fopen("\(path)/\(name)", "w") else {
+      throw Unexpected(text: "\(path)/\(name)")
+    }
     fputs(text, file)
     fclose(file)
   }

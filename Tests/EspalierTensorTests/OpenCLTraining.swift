@@ -23,7 +23,8 @@ struct SmallNetwork {
     parameters = [
       try random("stem", [16, 3, 3, 3], 0.3), try Variable(ones, shape: [16]),
       try Variable(zeros, shape: [16]), try random("depthwise", [16, 1, 5, 5], 0.3),
-      try random("pointwise", [16, 16, 1, 1], 0.3), try Variable([0.5, 0.2, 0.3] as [Float], shape: [3]),
+      try random("pointwise", [16, 16, 1, 1], 0.3),
+      try Variable([0.5, 0.2, 0.3] as [Float], shape: [3]),
       try random("linear", [10, 16], 0.3), try Variable(Array(zeros.prefix(10)), shape: [10]),
     ]
     running = (try Variable(zeros, shape: [16]), try Variable(ones, shape: [16]))

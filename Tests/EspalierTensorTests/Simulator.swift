@@ -6,8 +6,9 @@ import Glibc
 /// oclgrind as the only OpenCL driver of a process of its own, with every value in a buffer of its
 /// own.
 ///
-/// In a process of its own, before any other use of OpenCL: what loads the library by itself escapes
-/// the command `oclgrind`, and drivers are listed once. The log is complete only when it has ended.
+/// In a process of its own, before any other use of OpenCL: what loads the library by itself
+/// escapes the command `oclgrind`, and drivers are listed once. The log is complete only when it
+/// has ended.
 enum Simulator {
   private static let driver = "/usr/lib/oclgrind/liboclgrind-rt-icd.so"
   static let isInstalled = access(driver, R_OK) == 0
@@ -35,8 +36,8 @@ enum Simulator {
     }
   }
 
-  /// In the parent, when the child has ended: what the simulator reported and the child threw; a log
-  /// that was not made is nil.
+  /// In the parent, when the child has ended: what the simulator reported and the child threw; a
+  /// log that was not made is nil.
   static func findings(_ name: String) -> (log: String?, error: String?) {
     let folder = folder(name, getpid())
     defer { folder.remove() }
@@ -46,7 +47,8 @@ enum Simulator {
 
 /// The names of all embedded kernels, those made by macros too.
 func embeddedKernels() -> [String] {
-  let makers = ["COPY", "FILL", "SELECT", "DW_FORWARD", "DW_BACKWARD", "DW_WEIGHT"].map { "ESP_\($0)(" }
+  let stems = ["COPY", "FILL", "SELECT", "DW_FORWARD", "DW_BACKWARD", "DW_WEIGHT"]
+  let makers = stems.map { "ESP_\($0)(" }
   var names: [String] = []
   for index in 0..<esp_opencl_source_count() {
     for line in String(cString: esp_opencl_source_text(index, nil)).split(separator: "\n") {

@@ -79,7 +79,9 @@ extension OpenCLBackend {
       while row < count {
         for k in 0..<operands { buffers[k] = buffer(row, k) }
         var end = launch.hasRowLocations ? row + 1 : count
-        while end < count, (0..<operands).allSatisfy({ buffers[$0] == buffer(end, $0) }) { end += 1 }
+        while end < count, (0..<operands).allSatisfy({ buffers[$0] == buffer(end, $0) }) {
+          end += 1
+        }
         for step in steps {
           let status = esp_cl_launch_from(
             context, step.kernel, buffers.baseAddress, launch.operandCount, rows,

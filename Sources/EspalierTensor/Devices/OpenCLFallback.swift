@@ -23,8 +23,8 @@ private struct HostCopy {
 }
 
 extension OpenCLBackend {
-  /// Runs a call that the device has no kernel for on the CPU: waits, copies the operands, runs, and
-  /// writes back what changed.
+  /// Runs a call that the device has no kernel for on the CPU: waits, copies the operands, runs,
+  /// and writes back what changed.
   func runOnHost(_ launch: Launch, _ program: Program, _ spaces: [ResolvedSpace])
     throws(DeviceError)
   {

@@ -1,10 +1,11 @@
 import COpenCL
 
-/// Memory through which bytes go to a device without waiting: a ring on the host and, at the same
-/// offsets, a buffer on the device for the rows.
+/// Memory through which bytes go to a device without waiting.
 ///
-/// What was reserved stays untouched until the ring comes round; it waits then, once in thousands of
-/// launches.
+/// A ring on the host and, at the same offsets, a buffer on the device for the rows.
+///
+/// What was reserved stays untouched until the ring comes round; it waits then, once in thousands
+/// of launches.
 final class OpenCLStaging {
   struct Piece {
     let memory: UnsafeMutableRawPointer

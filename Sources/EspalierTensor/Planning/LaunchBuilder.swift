@@ -9,8 +9,8 @@ public struct Kernel: Sendable {
   let bool: esp_kernel?
   private let openCLNames: [DType: String]
 
-  /// By default the OpenCL kernel is `esp_` and the name, with `_i32` or `_8` for other elements than
-  /// float32; none computes in float64.
+  /// By default the OpenCL kernel is `esp_` and the name, with `_i32` or `_8` for other elements
+  /// than float32; none computes in float64.
   init(
     _ name: String, _ float32: esp_kernel?, _ float64: esp_kernel?, int32: esp_kernel? = nil,
     bool: esp_kernel? = nil, openCL: [DType: String]? = nil
