@@ -37,7 +37,9 @@ struct GradientTests {
         for direction in directions {
           let slope = try centralDifference(values, index, direction, loss)
           let expected = zip(exact.gradients[slot], direction).reduce(0) { $0 + $1.0 * $1.1 }
-          let scale = zip(exact.gradients[slot], direction).reduce(0) { $0 + Swift.abs($1.0 * $1.1) }
+          let scale = zip(exact.gradients[slot], direction).reduce(0) {
+            $0 + Swift.abs($1.0 * $1.1)
+          }
           #expect(
             Swift.abs(slope - expected) <= 1e-6 * scale + 1e-8,
             "input \(index): gradient \(expected), difference \(slope), seed \(seed)")
@@ -114,7 +116,9 @@ private func moved(_ values: [[Double]], _ index: Int, _ direction: [Double], _ 
 private func centralDifference(
   _ values: [[Double]], _ index: Int, _ direction: [Double], _ f: ([[Double]]) throws -> Double
 ) rethrows -> Double {
-  let largest = zip(values[index], direction).reduce(1) { $1.1 == 0 ? $0 : max($0, Swift.abs($1.0)) }
+  let largest = zip(values[index], direction).reduce(1) {
+    $1.1 == 0 ? $0 : max($0, Swift.abs($1.0))
+  }
   let h = 1e-5 * largest
   return try (f(moved(values, index, direction, h)) - f(moved(values, index, direction, -h)))
     / (2 * h)
@@ -132,7 +136,9 @@ private func expectHessian(
 ) throws {
   let values = operation.values()
   let indices = differentiates ?? operation.differentiable
-  let directions = indices.map { randomDirection("twice \(operation.name)/\($0)", 0, values[$0].count) }
+  let directions = indices.map {
+    randomDirection("twice \(operation.name)/\($0)", 0, values[$0].count)
+  }
   let inputs = try operation.tensors(values, .float64)
   let sources = indices.map { inputs[$0] }
   let vectors = try zip(directions, indices).map { try Tensor($0, shape: inputs[$1].shape) }

@@ -41,7 +41,8 @@ struct RandomTests {
         == [0x408F_276D, 0x41C8_3B0E, 0xA20B_C7C6, 0x6D54_51FD])
   }
 
-  @Test("Uniform, normal and Gumbel numbers have their moments", arguments: [DType.float32, .float64])
+  @Test(
+    "Uniform, normal and Gumbel numbers have their moments", arguments: [DType.float32, .float64])
   func moments(_ dtype: DType) throws {
     let n = 40_000
     let found = try draw {

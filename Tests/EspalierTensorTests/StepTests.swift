@@ -97,7 +97,8 @@ struct StepTests {
     #expect(try gradients[weight]?.numbers() == expected.gradients[0]?.numbers())
     #expect(try weight.scalars(as: Double.self) == plain.numbers())
     #expect(try weight.tensor.reshaped(to: [24]).numbers() == plain.numbers())
-    #expect(try weight.tensor.permuted([1, 0, 3, 2]).numbers() == plain.permuted([1, 0, 3, 2]).numbers())
+    let exchanged = try plain.permuted([1, 0, 3, 2]).numbers()
+    #expect(try weight.tensor.permuted([1, 0, 3, 2]).numbers() == exchanged)
   }
 
   @Test("An assigned variable has its new value and a snapshot keeps the old one")

@@ -101,7 +101,7 @@ func disagreement(
     if x == y || (x.isNaN && y.isNaN) { continue }
     let limit = bound(index)
     let error = Swift.abs(x - y)
-    if !(error <= limit), worst == nil || !(error / limit <= worst!.ratio) {
+    if !(error <= limit), worst.map({ !(error / limit <= $0.ratio) }) ?? true {
       worst = (
         error / limit, "\(label)[\(index)] is \(x), expected \(y): off by \(error), bound \(limit)"
       )

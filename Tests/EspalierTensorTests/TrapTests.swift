@@ -92,14 +92,18 @@ extension Trap {
     Trap("batchNorm: gamma alone", ["batchNorm", "gamma and beta"]) {
       _ = batchNorm(t([2, 4, 3, 3]), gamma: t([4]))
     },
-    Trap("batchNorm: empty batch", ["batchNorm", "[0, 4, 3, 3]"]) { _ = batchNorm(t([0, 4, 3, 3])) },
+    Trap("batchNorm: empty batch", ["batchNorm", "[0, 4, 3, 3]"]) {
+      _ = batchNorm(t([0, 4, 3, 3]))
+    },
     Trap("normalize: mean", ["batchNorm", "[2, 4, 3, 3]", "[3]"]) {
       _ = normalize(t([2, 4, 3, 3]), mean: t([3]), variance: t([4]))
     },
   ]
 
   private static let products: [Trap] = [
-    Trap("matmul: inner size", ["matmul", "[2, 3]", "[4, 5]"]) { _ = matmul(t([2, 3]), t([4, 5])) },
+    Trap("matmul: inner size", ["matmul", "[2, 3]", "[4, 5]"]) {
+      _ = matmul(t([2, 3]), t([4, 5]))
+    },
     Trap("matmul: batch", ["matmul", "[2, 3, 4]", "[3, 4, 5]"]) {
       _ = matmul(t([2, 3, 4]), t([3, 4, 5]))
     },
@@ -147,7 +151,9 @@ extension Trap {
     Trap("sum: axis", ["axis 2", "[3, 4]"]) { _ = t([3, 4]).sum(axes: [2]) },
     Trap("max: nothing", ["max", "[0, 4]"]) { _ = t([0, 4]).max(axes: [0]) },
     Trap("softmax: axis", ["axis 3", "[3, 4]"]) { _ = softmax(t([3, 4]), axis: 3) },
-    Trap("addAll: shapes", ["combine", "[2, 3]", "[3, 2]"]) { _ = addAll([t([2, 3]), t([3, 2])]) },
+    Trap("addAll: shapes", ["combine", "[2, 3]", "[3, 2]"]) {
+      _ = addAll([t([2, 3]), t([3, 2])])
+    },
     Trap("addAll: nothing", ["addAll"]) { _ = addAll([]) },
     Trap("weightedSum: few weights", ["weightedSum", "[1]"]) {
       _ = weightedSum([t([2]), t([2])], weights: t([1]))
@@ -161,7 +167,9 @@ extension Trap {
   ]
 
   private static let shaping: [Trap] = [
-    Trap("reshape: count", ["reshape", "[2, 3]", "[2, 4]"]) { _ = t([2, 3]).reshaped(to: Shape([2, 4])) },
+    Trap("reshape: count", ["reshape", "[2, 3]", "[2, 4]"]) {
+      _ = t([2, 3]).reshaped(to: Shape([2, 4]))
+    },
     Trap("reshape: free size", ["reshape", "[2, 3]", "[4, -1]"]) {
       _ = t([2, 3]).reshaped(to: [4, -1])
     },

@@ -42,7 +42,8 @@ struct PlanAgreementTests {
       }
       return (
         numbers, ["loss"] + weights.named.map(\.path) + weights.namedBuffers.map(\.path),
-        EngineStatistics.threadCounters.launches - before)
+        EngineStatistics.threadCounters.launches - before
+      )
     }
   }
 

@@ -3,7 +3,8 @@ import EspalierTensor
 extension OperationCases {
   private static let pairs: [(Shape, Shape)] = [
     ([2, 16, 3, 3], [2, 16, 3, 3]), ([2, 5, 3, 4], [1, 5, 1, 1]), ([3, 1, 2, 1], [1, 16, 1, 4]),
-    ([2, 7, 3, 3], []), ([4, 7], [7]), ([5, 1], [1, 6]), ([3], [2, 4, 3]), ([1], [1]), ([0, 4], [4]),
+    ([2, 7, 3, 3], []), ([4, 7], [7]), ([5, 1], [1, 6]), ([3], [2, 4, 3]), ([1], [1]),
+    ([0, 4], [4]),
     ([2, 3, 2, 3, 2], [3, 1, 3, 1]),
   ]
 
@@ -16,7 +17,8 @@ extension OperationCases {
     + function("pow", "a ** b", .uniform(0.3, 2), .uniform(-2, 2), ulps: 17) { pow($0, $1) }
     + function("maximum", "torch.maximum(a, b)", ulps: 0) { maximum($0, $1) }
     + function("minimum", "torch.minimum(a, b)", ulps: 0) { minimum($0, $1) }
-    + function("in place", "((a + b) - a * 3) * b", .uniform(-1, 1), .uniform(-1, 1), ulps: 8,
+    + function(
+      "in place", "((a + b) - a * 3) * b", .uniform(-1, 1), .uniform(-1, 1), ulps: 8,
       scale: 4
     ) {
       var y = $0
@@ -65,7 +67,8 @@ extension OperationCases {
 
   private static let choices: [OperationCase] =
     ([
-      ([2, 16, 3, 3], [2, 16, 3, 3], [2, 16, 3, 3]), ([5, 1], [4], [5, 4]), ([2, 5, 3, 3], [], [1]),
+      ([2, 16, 3, 3], [2, 16, 3, 3], [2, 16, 3, 3]), ([5, 1], [4], [5, 4]),
+      ([2, 5, 3, 3], [], [1]),
       ([7], [7], [3, 7]), ([], [2, 5, 2, 2], [1, 5, 1, 1]),
     ] as [(Shape, Shape, Shape)]).map { c, a, b in
       OperationCase(
@@ -86,8 +89,10 @@ extension OperationCases {
         torch: "(x[0] > 0, x[0] >= 0, x[0] < 0, x[0] <= 0)", .exact, differentiable: []
       ) { [$0[0] .> 0, $0[0] .>= 0, $0[0] .< 0, $0[0] .<= 0] },
       OperationCase(
-        "binary/int32 arithmetic", [OperationInput([4, 5], .labels(9)), OperationInput([5], .labels(9))],
-        torch: "(x[0] + x[1], x[0] - x[1], x[0] * x[1], torch.maximum(*x), torch.minimum(*x))", .exact
+        "binary/int32 arithmetic",
+        [OperationInput([4, 5], .labels(9)), OperationInput([5], .labels(9))],
+        torch: "(x[0] + x[1], x[0] - x[1], x[0] * x[1], torch.maximum(*x), torch.minimum(*x))",
+        .exact
       ) { x in
         [x[0] + x[1], x[0] - x[1], x[0] * x[1], maximum(x[0], x[1]), minimum(x[0], x[1])]
       },
@@ -97,13 +102,15 @@ extension OperationCases {
     OperationCase(
       "binary/maximum of equal numbers",
       [OperationInput([4, 5], .integers(0, 1)), OperationInput([5], .integers(0, 1))],
-      torch: "torch.maximum(x[0], x[1])", .exact, isIntegerExact: true, isTwiceDifferentiable: false,
+      torch: "torch.maximum(x[0], x[1])", .exact, isIntegerExact: true,
+      isTwiceDifferentiable: false,
       isAtKink: true
     ) { [maximum($0[0], $0[1])] },
     OperationCase(
       "binary/minimum of equal numbers",
       [OperationInput([4, 5], .integers(0, 1)), OperationInput([4, 1], .integers(0, 1))],
-      torch: "torch.minimum(x[0], x[1])", .exact, isIntegerExact: true, isTwiceDifferentiable: false,
+      torch: "torch.minimum(x[0], x[1])", .exact, isIntegerExact: true,
+      isTwiceDifferentiable: false,
       isAtKink: true
     ) { [minimum($0[0], $0[1])] },
   ]

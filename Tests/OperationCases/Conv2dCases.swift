@@ -11,13 +11,15 @@ extension OperationCases {
     convolution("3x3 stride 2x1", [1, 4, 6, 5], to: 6, [3, 3], stride: [2, 1], padding: [0, 1]),
     convolution("3x3 stride 3 without padding", [2, 3, 8, 8], to: 16, [3, 3], stride: 3),
     convolution("3x3 dilation 2", [2, 5, 7, 7], to: 16, [3, 3], padding: 2, dilation: 2),
-    convolution("3x3 dilation 1x2", [1, 16, 6, 7], to: 5, [3, 3], padding: [1, 2], dilation: [1, 2]),
+    convolution(
+      "3x3 dilation 1x2", [1, 16, 6, 7], to: 5, [3, 3], padding: [1, 2], dilation: [1, 2]),
     convolution("3x3 bias", [2, 5, 5, 6], to: 7, [3, 3], padding: 1, hasBias: true),
     convolution("5x5", [1, 16, 6, 6], to: 16, [5, 5], padding: 2),
     convolution("5x5 stride 2", [2, 7, 8, 7], to: 5, [5, 5], stride: 2, padding: 2),
     convolution("7x1", [1, 5, 8, 5], to: 7, [7, 1], padding: [3, 0]),
     convolution("1x7", [1, 16, 4, 9], to: 7, [1, 7], padding: [0, 3]),
-    convolution("7x7 stride 2 of an image", [1, 3, 13, 11], to: 16, [7, 7], stride: 2, padding: 3),
+    convolution(
+      "7x7 stride 2 of an image", [1, 3, 13, 11], to: 16, [7, 7], stride: 2, padding: 3),
     convolution("2x2 stride 2", [2, 5, 6, 6], to: 7, [2, 2], stride: 2),
     convolution("whole input", [2, 7, 3, 3], to: 5, [3, 3]),
     convolution("padding larger than the kernel", [1, 3, 4, 4], to: 5, [3, 3], padding: 4),
@@ -33,9 +35,11 @@ extension OperationCases {
   private static let grouped: [OperationCase] = [
     convolution("2 groups", [2, 6, 5, 5], to: 4, [3, 3], padding: 1, groups: 2),
     convolution("4 groups of 4", [1, 16, 6, 6], to: 32, [3, 3], padding: 1, groups: 4),
-    convolution("5 groups stride 2", [2, 10, 7, 7], to: 15, [3, 3], stride: 2, padding: 1, groups: 5),
+    convolution(
+      "5 groups stride 2", [2, 10, 7, 7], to: 15, [3, 3], stride: 2, padding: 1, groups: 5),
     convolution("pointwise 3 groups", [2, 9, 4, 5], to: 6, [1, 1], groups: 3),
-    convolution("2 groups bias dilation 2", [1, 6, 7, 7], to: 8, [3, 3], padding: 2, dilation: 2,
+    convolution(
+      "2 groups bias dilation 2", [1, 6, 7, 7], to: 8, [3, 3], padding: 2, dilation: 2,
       groups: 2, hasBias: true),
   ]
 
@@ -58,12 +62,15 @@ extension OperationCases {
       convolution("depthwise 5x5 wide", [1, 16, 5, 17], to: 16, [5, 5], padding: 2, groups: 16),
       convolution("depthwise 3x3 without padding", [2, 5, 6, 5], to: 5, [3, 3], groups: 5),
       convolution("depthwise 7x7", [1, 7, 8, 8], to: 7, [7, 7], padding: 3, groups: 7),
-      convolution("depthwise 3x3 stride 2x1", [1, 16, 6, 6], to: 16, [3, 3], stride: [2, 1],
+      convolution(
+        "depthwise 3x3 stride 2x1", [1, 16, 6, 6], to: 16, [3, 3], stride: [2, 1],
         padding: 1, groups: 16),
       convolution("depthwise multiplier 2", [2, 5, 5, 5], to: 10, [3, 3], padding: 1, groups: 5),
-      convolution("depthwise bias", [1, 16, 5, 4], to: 16, [3, 3], padding: 1, groups: 16,
+      convolution(
+        "depthwise bias", [1, 16, 5, 4], to: 16, [3, 3], padding: 1, groups: 16,
         hasBias: true),
-      convolution("depthwise 3x3 on one pixel", [3, 16, 1, 1], to: 16, [3, 3], padding: 1,
+      convolution(
+        "depthwise 3x3 on one pixel", [3, 16, 1, 1], to: 16, [3, 3], padding: 1,
         groups: 16),
       convolution("depthwise no images", [0, 16, 5, 5], to: 16, [3, 3], padding: 1, groups: 16),
     ]

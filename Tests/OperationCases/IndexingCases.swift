@@ -25,7 +25,8 @@ extension OperationCases {
         torch: "(x[0].float(), x[0].double())", .exact, isTwiceDifferentiable: false, isAtKink: true
       ) { [$0[0].cast(to: .float32), $0[0].cast(to: .float64)] },
       OperationCase(
-        "cast/to int32", [OperationInput([9], .list([-2.75, -1, -0.5, 0, 0.5, 0.99, 1, 2.5, 100]))],
+        "cast/to int32",
+        [OperationInput([9], .list([-2.75, -1, -0.5, 0, 0.5, 0.99, 1, 2.5, 100]))],
         torch: "x[0].int()", .exact, differentiable: []
       ) { [$0[0].cast(to: .int32)] },
       OperationCase(

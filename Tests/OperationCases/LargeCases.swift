@@ -38,7 +38,8 @@ extension OperationCases {
         ) { [weightedSum(Array($0.dropLast()), weights: $0[8])] },
       ]
     } + [
-      convolution("stem 3x3 on 32x32", [8, 3, 32, 32], to: 48, [3, 3], padding: 1, hasGolden: false),
+      convolution(
+        "stem 3x3 on 32x32", [8, 3, 32, 32], to: 48, [3, 3], padding: 1, hasGolden: false),
       product(nil, nil, 96, 10, 256, false, true, hasGolden: false),
       product(nil, nil, 128, 128, 128, false, false, hasGolden: false),
       product(4, 4, 64, 48, 80, true, false, hasGolden: false),

@@ -36,25 +36,26 @@ extension OperationCases {
       + "(\(padding.height), \(padding.width))"
   }
 
-  private static let maximumPools: [OperationCase] = geometries.map { geometry in
-    let (x, kernel, stride, padding) = geometry
-    return OperationCase(
-      "max_pool2d/\(label(geometry))", [OperationInput(x, .distinct)],
-      torch: "F.max_pool2d(x[0], \(arguments(geometry)))", .sum(terms: 1), isIntegerExact: true,
-      isTwiceDifferentiable: false
-    ) { [maxPool2d($0[0], kernelSize: kernel, stride: stride, padding: padding)] }
-  } + [
-    OperationCase(
-      "max_pool2d/equal maxima", [OperationInput([2, 3, 6, 6], .integers(0, 1))],
-      torch: "F.max_pool2d(x[0], 3, 2, 1)", .sum(terms: 1), isIntegerExact: true,
-      isTwiceDifferentiable: false, isAtKink: true
-    ) { [maxPool2d($0[0], kernelSize: 3, stride: 2, padding: 1)] },
-    OperationCase(
-      "max_pool2d/negative numbers beside padding",
-      [OperationInput([1, 5, 4, 4], .uniform(-2, -1))],
-      torch: "F.max_pool2d(x[0], 3, 1, 1)", .sum(terms: 1), isTwiceDifferentiable: false
-    ) { [maxPool2d($0[0], kernelSize: 3, stride: 1, padding: 1)] },
-  ]
+  private static let maximumPools: [OperationCase] =
+    geometries.map { geometry in
+      let (x, kernel, stride, padding) = geometry
+      return OperationCase(
+        "max_pool2d/\(label(geometry))", [OperationInput(x, .distinct)],
+        torch: "F.max_pool2d(x[0], \(arguments(geometry)))", .sum(terms: 1), isIntegerExact: true,
+        isTwiceDifferentiable: false
+      ) { [maxPool2d($0[0], kernelSize: kernel, stride: stride, padding: padding)] }
+    } + [
+      OperationCase(
+        "max_pool2d/equal maxima", [OperationInput([2, 3, 6, 6], .integers(0, 1))],
+        torch: "F.max_pool2d(x[0], 3, 2, 1)", .sum(terms: 1), isIntegerExact: true,
+        isTwiceDifferentiable: false, isAtKink: true
+      ) { [maxPool2d($0[0], kernelSize: 3, stride: 2, padding: 1)] },
+      OperationCase(
+        "max_pool2d/negative numbers beside padding",
+        [OperationInput([1, 5, 4, 4], .uniform(-2, -1))],
+        torch: "F.max_pool2d(x[0], 3, 1, 1)", .sum(terms: 1), isTwiceDifferentiable: false
+      ) { [maxPool2d($0[0], kernelSize: 3, stride: 1, padding: 1)] },
+    ]
 
   private static let averagePools: [OperationCase] = geometries.flatMap { geometry in
     [true, false].map { countsPadding in

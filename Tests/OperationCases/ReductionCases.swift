@@ -50,17 +50,20 @@ extension OperationCases {
         "reduce/max \(label)", [OperationInput(shape, .distinct)], torch: "x[0].amax(\(dims))",
         .exact
       ) { [$0[0].max(axes: list, keepingDimensions: keeps)] },
-    ] + (count > 1 ? [
-      OperationCase(
-        "reduce/variance \(label)", [OperationInput(shape)],
-        torch: "x[0].var(\(axes), correction=1, keepdim=\(keeps ? "True" : "False"))", .relative
-      ) { [$0[0].variance(axes: list, keepingDimensions: keeps)] }
-    ] : [])
+    ]
+      + (count > 1
+        ? [
+          OperationCase(
+            "reduce/variance \(label)", [OperationInput(shape)],
+            torch: "x[0].var(\(axes), correction=1, keepdim=\(keeps ? "True" : "False"))", .relative
+          ) { [$0[0].variance(axes: list, keepingDimensions: keeps)] }
+        ] : [])
   }
 
   private static let positions: [OperationCase] =
     ([
-      ([4, 7], -1), ([4, 7], 0), ([5], 0), ([2, 16, 3, 3], 1), ([2, 5, 3, 4], 2), ([2, 5, 3, 4], 3),
+      ([4, 7], -1), ([4, 7], 0), ([5], 0), ([2, 16, 3, 3], 1), ([2, 5, 3, 4], 2),
+      ([2, 5, 3, 4], 3),
       ([3, 5, 2, 2], 0), ([2, 3, 4], 1), ([3, 1], 1),
     ] as [(Shape, Int)]).map { shape, axis in
       OperationCase(

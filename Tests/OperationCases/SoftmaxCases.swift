@@ -8,25 +8,26 @@ extension OperationCases {
   ]
 
   /// Softmax and its logarithm along every axis.
-  public static let softmax: [OperationCase] = axes.flatMap { shape, axis in
-    [
+  public static let softmax: [OperationCase] =
+    axes.flatMap { shape, axis in
+      [
+        OperationCase(
+          "softmax/\(shape) along \(axis)", [OperationInput(shape, .uniform(-3, 3))],
+          torch: "x[0].softmax(\(axis))", .relative,
+          flops: 5 * shape.count
+        ) { [EspalierTensor.softmax($0[0], axis: axis)] },
+        OperationCase(
+          "softmax/logarithm \(shape) along \(axis)", [OperationInput(shape, .uniform(-3, 3))],
+          torch: "x[0].log_softmax(\(axis))", .relative, flops: 5 * shape.count
+        ) { [logSoftmax($0[0], axis: axis)] },
+      ]
+    } + [
       OperationCase(
-        "softmax/\(shape) along \(axis)", [OperationInput(shape, .uniform(-3, 3))],
-        torch: "x[0].softmax(\(axis))", .relative,
-        flops: 5 * shape.count
-      ) { [EspalierTensor.softmax($0[0], axis: axis)] },
-      OperationCase(
-        "softmax/logarithm \(shape) along \(axis)", [OperationInput(shape, .uniform(-3, 3))],
-        torch: "x[0].log_softmax(\(axis))", .relative, flops: 5 * shape.count
-      ) { [logSoftmax($0[0], axis: axis)] },
+        "softmax/large arguments",
+        [OperationInput([2, 4], .list([1000, 999, -1000, 0, -5000, -5001, -5000, -5002]))],
+        torch: "(x[0].softmax(1), x[0].log_softmax(1))", .relative, differentiable: []
+      ) { [EspalierTensor.softmax($0[0]), logSoftmax($0[0])] }
     ]
-  } + [
-    OperationCase(
-      "softmax/large arguments",
-      [OperationInput([2, 4], .list([1000, 999, -1000, 0, -5000, -5001, -5000, -5002]))],
-      torch: "(x[0].softmax(1), x[0].log_softmax(1))", .relative, differentiable: []
-    ) { [EspalierTensor.softmax($0[0]), logSoftmax($0[0])] }
-  ]
 
   /// Cross-entropy, squared error and divergence.
   public static let loss: [OperationCase] =
@@ -48,7 +49,7 @@ extension OperationCases {
           OperationInput([2, 3], .list([1000, 0, -1000, 50, 60, 40])),
           OperationInput([2], .labels(3)),
         ], torch: "F.cross_entropy(x[0], x[1].long())", .relative, differentiable: []
-      ) { [crossEntropy($0[0], $0[1])] },
+      ) { [crossEntropy($0[0], $0[1])] }
     ]
     + ([[4, 5], [2, 16, 3, 3], [1]] as [Shape]).flatMap { shape in
       [

@@ -1,10 +1,14 @@
 import EspalierTensor
 
 extension OperationCases {
-  private static let shapes: [Shape] = [[2, 16, 3, 3], [3, 5, 2, 4], [7], [1], [], [0, 5], [2, 3, 67]]
+  private static let shapes: [Shape] = [
+    [2, 16, 3, 3], [3, 5, 2, 4], [7], [1], [], [0, 5], [2, 3, 67],
+  ]
 
-  /// Elementwise functions of one tensor. Bounds are those of OpenCL C 1.2 plus one unit; functions
-  /// it does not have get the sum over their steps.
+  /// Elementwise functions of one tensor.
+  ///
+  /// Bounds are those of OpenCL C 1.2 plus one unit; functions it does not have get the sum over
+  /// their steps.
   public static let unary: [OperationCase] =
     function("negate", "-x", ulps: 0) { -$0 }
     + function("abs", "x.abs()", .away(from: [0], -2, 2), ulps: 0) { EspalierTensor.abs($0) }
@@ -86,9 +90,15 @@ extension OperationCases {
     _ body: @escaping @Sendable (Tensor) -> Tensor
   ) -> OperationCase {
     OperationCase(
-      "unary/\(name) at its kinks", [OperationInput([list.count], .list(list.map {
-        Double(Float($0))
-      }))], torch: torch, .elementwise(ulps: 3), isTwiceDifferentiable: false, isAtKink: true
+      "unary/\(name) at its kinks",
+      [
+        OperationInput(
+          [list.count],
+          .list(
+            list.map {
+              Double(Float($0))
+            }))
+      ], torch: torch, .elementwise(ulps: 3), isTwiceDifferentiable: false, isAtKink: true
     ) { [body($0[0])] }
   }
 }

@@ -48,7 +48,9 @@ public enum DeviceList {
     OpenCLBackends.shared.opened(device)?.usedKernels ?? []
   }
 
-  /// A GPU. OpenCL on the CPU, and simulators, are slower than the CPU's own kernels.
+  /// A GPU.
+  ///
+  /// OpenCL on the CPU, and simulators, are slower than the CPU's own kernels.
   private static func isWorthwhile(_ device: esp_cl_device) -> Bool {
     device.type == Int32(ESP_CL_GPU)
       && device.vendor_kind != Int32(ESP_CL_POCL)
