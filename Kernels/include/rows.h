@@ -273,7 +273,7 @@ typedef struct {
 
 // ---- relu, depthwise and pointwise convolution in one, with the batch norms around them ----
 
-// y = pointwise(depthwise(relu(x̂))) and the moments of y; one image at a time, intermediates stay in thread scratch.
+// y = pointwise(depthwise(relu(x̂))) and the moments of y; one image at a time, what lies between in thread scratch.
 // x̂ = x, or (x − mean)·rsqrt(variance + scalar[0]) where input moments are given. Depthwise weight absent: t = relu(x̂)
 // (then stride 1, r = s = 1, no padding). Absent mean of y: its moments are not computed.
 typedef struct {
@@ -288,9 +288,9 @@ typedef struct {
 // no batch norm, dy = dz. Rows in succession that have the same x, input moments and ε may name the same dx: it becomes
 // the sum of theirs, in order.
 typedef struct {
-  esp_operand operand[15];  // x, input mean, input variance, wd, wp, y, mean, variance, γ [k] (absent: 1), sums [2,k],
-                            // dz [n,oh,ow,k], dx, dwd, dwp, workspace (float: min(n, ESP_WEIGHT_GROUPS) partials
-                            // of dwd and dwp, r·s·c + c·k each)
+  esp_operand operand[15];  // x, input mean, input variance, wd, wp, y, mean, variance, γ [k] (absent: 1),
+                            // sums [2,k], dz [n,oh,ow,k], dx, dwd, dwp, workspace (float: min(n, ESP_WEIGHT_GROUPS)
+                            // partials of dwd and dwp, r·s·c + c·k each)
   float scalar[2];          // ε of the input's batch norm, ε of y's
   esp_i32 n, h, w, c, k, r, s, oh, ow, stride, pad, dilation;
 } esp_relu_depthwise_pointwise_backward_row;
