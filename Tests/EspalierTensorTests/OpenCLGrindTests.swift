@@ -6,7 +6,8 @@ import Testing
 ///
 /// Its exit code is 0 whatever it finds, and it makes its log where nothing was wrong too: so the
 /// log must exist and be empty, the device must be the simulator, and the results right.
-@Suite("oclgrind finds nothing in any kernel", .serialized,
+@Suite(
+  "oclgrind finds nothing in any kernel", .serialized,
   .enabled(if: Simulator.isInstalled, "no oclgrind"))
 struct OpenCLGrindTests {
   @Test("Every kernel stays within its buffers and gives the right results")

@@ -32,7 +32,9 @@ extension OpenCLBackend {
   }
 
   /// Copies the rows, with offsets behind their buffers instead of their spaces, and sends all of
-  /// them in one write. A copy, because a plan may run again before the device has read its rows.
+  /// them in one write.
+  ///
+  /// A copy, because a plan may run again before the device has read its rows.
   private func stageRows(
     _ program: Program, _ kernels: OpenCLKernels, _ spaces: [ResolvedSpace]
   ) throws(DeviceError) -> OpaquePointer {

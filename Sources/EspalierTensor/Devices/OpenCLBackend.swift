@@ -1,6 +1,8 @@
 import COpenCL
 
-/// One OpenCL device. Launches enter an in-order queue and return at once; only reads wait.
+/// One OpenCL device.
+///
+/// Launches enter an in-order queue and return at once; only reads wait.
 final class OpenCLBackend: Backend, @unchecked Sendable {
   let device: Device
   let pool = MemoryPool()
