@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 
 @testable import Espalier
@@ -34,6 +35,28 @@ struct DARTSSpaceTests {
     // Both counted with the authors' network in PyTorch 2.13.0, without pools, sums and batch norm.
     #expect(cost.parameters == 3_349_342)
     #expect(cost.multiplyAdds == 528_359_050)
+  }
+
+  @Test("DARTS_V2 gives PyTorch's output for the same weights, operation by operation")
+  func agreesWithPyTorch() throws {
+    guard
+      case .object(let golden) = try JSONValue(
+        parsing: Array(bytes(fixtures + "darts_v2_small.json"))),
+      case .array(let output)? = golden["output"]
+    else { throw RunError("no golden") }
+    func formula(_ count: Int, _ number: Double) -> [Float] {
+      (0..<count).map { Float(sin(0.7 * Double($0) + number)) }
+    }
+    let net = small()
+    try net.apply(try Architecture(contentsOf: fixtures + "nni3_hub_darts_v2.json"))
+    #expect(golden["parameters"] == .integer(net.parameterCount))
+    for (number, parameter) in net.parameters.enumerated() {
+      try parameter.variable.assign(formula(parameter.shape.count, Double(number)))
+    }
+    let x = try Tensor(formula(2 * 3 * 16 * 16, 0.5), shape: [2, 3, 16, 16])
+    let found = try step { Mode.with(.training) { net(x) } }
+    expectClose(
+      try found.scalars(), output.compactMap(\.double).map(Float.init), relative: 1e-4)
   }
 
   @Test("Keys and candidates are NNI's, in NNI's order, for both cells")

@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 import Testing
 
 @testable import Espalier
@@ -170,18 +171,12 @@ struct TrainerTests {
 
   @Test("A validation loss that is not finite stops the search too")
   func notFiniteValidation() throws {
-    // Only the half that trains α has a broken image.
-    let set = toyImages(48)
+    // Only the half that trains α has a broken image; statistics are measured before it breaks.
     let (_, held) = DatasetSplit.halves(count: 48, portion: 0.5, seed: 3)
-    var pixels = try Batch(of: set, at: Array(0..<48)).images
-    pixels[held[0] * 36] = .nan
-    let broken = InMemoryDataset(
-      images: pixels, labels: (0..<48).map { set.label(at: $0) }, channels: 1, height: 6, width: 6)
-    let data = try LoadedData(train: toyImages(48), test: set)
+    let data = try LoadedData(
+      train: BreakingDataset(samples: toyImages(48), index: held[0]), test: toyImages(8))
     let error = #expect(throws: DeviceError.self) {
-      try withTemporaryFolder {
-        try runToySearch($0, data: LoadedData(replacing: data, train: broken))
-      }
+      try withTemporaryFolder { try runToySearch($0, data: data) }
     }
     #expect(error.map { "\($0)".contains("finite") } == true)
   }
@@ -207,9 +202,25 @@ private final class RecordingStrategy: SearchStrategy {
   func architecture() throws -> [String: ResolvedChoice] { architectureNow }
 }
 
-extension LoadedData {
-  /// Other training images under the statistics of the old ones.
-  init(replacing data: LoadedData, train: any Dataset) throws {
-    try self.init(train: train, test: data.test)
+/// Images of which one is not finite from the second time on that it is read.
+private final class BreakingDataset: StoredDataset {
+  let samples: InMemoryDataset
+  private let index: Int
+  private let reads = Mutex(0)
+
+  init(samples: InMemoryDataset, index: Int) {
+    self.samples = samples
+    self.index = index
+  }
+  func fillImage(
+    at index: Int, into image: UnsafeMutableBufferPointer<Float>
+  ) throws(DatasetError) {
+    samples.fillImage(at: index, into: image)
+    guard index == self.index else { return }
+    let number = reads.withLock { count in
+      count += 1
+      return count
+    }
+    if number > 1 { image[0] = .nan }
   }
 }
