@@ -52,6 +52,33 @@ struct TrainerTests {
     }
   }
 
+  @Test("The log holds a step's own loss, progress the mean since the line before")
+  func losses() throws {
+    func run(_ frequency: Int) throws -> (logged: [Int: Double], told: [Int: Double]) {
+      try withTemporaryFolder { folder in
+        let net = InitialWeights.with(seed: 1) { ToyNet() }
+        let trainer = SearchTrainer(
+          net, strategy: RandomSearch(), data: try toyData(), epochs: 2, logFrequency: frequency,
+          options: toyOptions(), directory: try RunDirectory(folder, isResuming: false))
+        var told: [Int: Double] = [:]
+        trainer.callbacks.progress = { told[$0.step] = $0.loss }
+        try trainer.train()
+        var logged: [Int: Double] = [:]
+        for line in try jsonLines(folder + "/log.jsonl") {
+          guard case .integer(let step)? = line["step"] else { continue }
+          logged[step] = line["loss"]?.double
+        }
+        return (logged, told)
+      }
+    }
+    let (each, sparse) = (try run(1), try run(10))
+    #expect(each.logged == each.told && each.logged.count == 6)
+    // The first step and each epoch's last.
+    #expect(sparse.logged == each.logged.filter { [1, 3, 6].contains($0.key) })
+    let mean = (4...6).compactMap { each.logged[$0] }.reduce(0, +) / 3
+    #expect(abs(try #require(sparse.told[6]) - mean) < 1e-12)
+  }
+
   @Test("Search and export need nothing but a net, a strategy and data")
   func plain() throws {
     try withTemporaryFolder { folder in
