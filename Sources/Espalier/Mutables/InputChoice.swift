@@ -78,10 +78,26 @@ public final class InputChoice: Module, Mutable {
     return self(ordered)
   }
 
-  /// The chosen inputs as they are.
+  /// The chosen inputs one by one, each times its weight where the decision has weights.
   public func chosen(_ inputs: [Tensor]) -> [Tensor] {
+    precondition(
+      inputs.count == count, "InputChoice \(label): \(inputs.count) inputs for \(count) candidates")
+    if let check = ShapeCheck.current {
+      _ = check.run(self, inputs)
+      return Array(inputs.prefix(chosenCount ?? count))
+    }
     let decision = decision(for: inputs)
-    return decision.active.map { inputs[$0] }
+    let isSampled = decision.kind == .sampled
+    if isSampled { ChoiceMarks.begin(key: label, inputs: inputs) }
+    let outputs = decision.active.map { index -> Tensor in
+      var output = inputs[index]
+      if let weights = decision.weights {
+        output = weightedSum([output], weights: weights, indices: [index + decision.weightOffset])
+      }
+      return isSampled ? ChoiceMarks.leave(output, carriesGradient: true) : output
+    }
+    if isSampled { ChoiceMarks.end(key: label) }
+    return outputs
   }
 
   /// The output and which inputs gave it.

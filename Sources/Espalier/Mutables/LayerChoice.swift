@@ -68,13 +68,19 @@ public final class LayerChoice: Module, Layer, Mutable {
   /// The candidate at a position, counted from the end when negative; assigning replaces it.
   public subscript(index: Int) -> any Layer {
     get { candidates[normalized(index)].layer }
-    set { candidates[normalized(index)].layer = newValue }
+    set {
+      checkOpen()
+      candidates[normalized(index)].layer = newValue
+    }
   }
 
   /// The candidate of a name; assigning replaces it.
   public subscript(name: String) -> any Layer {
     get { candidates[position(of: name)].layer }
-    set { candidates[position(of: name)].layer = newValue }
+    set {
+      checkOpen()
+      candidates[position(of: name)].layer = newValue
+    }
   }
 
   /// The candidates of a range.

@@ -204,12 +204,19 @@ private func secondOrder(
 ) -> [Tensor?] {
   var gradients: [Tensor?] = context.operands.map { _ in nil }
   let sources = [context.operands[0], context.operands[1]] + (extra.map { [$0.tensor] } ?? [])
-  let found = try? valueAndGradient(wrt: sources) {
-    (formula(context.operands[0], context.operands[1], context.scalars[0]) * context.dy).sum()
+  let found: [Tensor?]
+  do {
+    found = try gradient(
+      of: {
+        (formula(context.operands[0], context.operands[1], context.scalars[0]) * context.dy).sum()
+      }, wrt: sources)
+  } catch {
+    // Recording in a rule runs nothing, so nothing can fail; a zero here would hide that it did.
+    preconditionFailure("batch_norm: \(error)")
   }
-  gradients[0] = found?.gradients[0]
-  gradients[1] = found?.gradients[1]
-  if let extra { gradients[extra.index] = found?.gradients[2] }
+  gradients[0] = found[0]
+  gradients[1] = found[1]
+  if let extra { gradients[extra.index] = found[2] }
   return gradients
 }
 

@@ -7,6 +7,8 @@ package final class ThreadState {
   var recorder = Recorder(.immediate)
   /// Whether flushes only plan: see `Rehearsal`.
   package internal(set) var isRehearsing = false
+  /// What the rehearsal that is running found that flushes need.
+  var rehearsed: [Device: RehearsedMemory] = [:]
   /// What this thread's flushes counted.
   var counters = EngineCounters()
   private var objects: [ObjectIdentifier: AnyObject] = [:]

@@ -34,8 +34,6 @@ final class Engine: @unchecked Sendable {
   var counters = EngineCounters()
   /// Whether plans are being made ahead: misses and growth do not count.
   var isRehearsing: Bool { ThreadState.current.isRehearsing }
-  /// What rehearsals found that flushes need.
-  var rehearsed: [Device: RehearsedMemory] = [:]
   private var numbers: UnsafeMutablePointer<Int32>?
   private var numberCount = 0
 

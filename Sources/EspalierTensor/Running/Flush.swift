@@ -92,7 +92,7 @@ struct Flush {
       noteUpdates(blocks[index])
     }
     for (device, region) in regions {
-      engine.rehearsed[device, default: RehearsedMemory()].add(
+      ThreadState.current.rehearsed[device, default: RehearsedMemory()].add(
         frames: frames[device] ?? [:], scratch: region.scratch, rows: region.rows.peak)
     }
   }

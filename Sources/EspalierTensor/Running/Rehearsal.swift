@@ -11,8 +11,16 @@ package enum Rehearsal {
     let outer = state.isRehearsing
     state.isRehearsing = true
     defer { state.isRehearsing = outer }
+    // What an earlier rehearsal of another model found does not add to this one's.
+    if !outer { state.rehearsed = [:] }
     try body()
-    try Engine.shared.reserveRehearsed()
+    let memory = state.rehearsed
+    let result = Engine.shared.lock.with { () -> Result<Void, DeviceError> in
+      do throws(DeviceError) {
+        return .success(try Engine.shared.reserve(memory))
+      } catch { return .failure(error) }
+    }
+    try result.get()
   }
 
   /// Whether this thread is rehearsing.
@@ -38,8 +46,8 @@ struct RehearsedMemory {
 }
 
 extension Engine {
-  /// Sizes every arena for what was rehearsed.
-  func reserveRehearsed() throws(DeviceError) {
+  /// Sizes every arena for what was rehearsed; called under the lock.
+  func reserve(_ rehearsed: [Device: RehearsedMemory]) throws(DeviceError) {
     for (device, memory) in rehearsed { _ = try arena(device).reserve(memory.bound) }
   }
 }
