@@ -60,11 +60,11 @@ struct RandomProgramTests {
     case 12: return maxPool2d(p, kernelSize: 3, stride: 1, padding: 1)
     case 13: return p - p.mean(axes: [0, 2, 3], keepingDimensions: true)
     case 14:
-      // What the fused convolutions are made of.
-      let depthwise = v.w.tensor.slice(0..<2, axis: 0).slice(0..<1, axis: 1)
-      let pointwise = v.u.tensor.slice(0..<2, axis: 0).slice(0..<1, axis: 2).slice(0..<1, axis: 3)
-      let t = conv2d(relu(p), depthwise, padding: 1, groups: 2).slice(0..<2, axis: 2)
-      return batchNorm(conv2d(t.slice(0..<2, axis: 3), pointwise))
+      // The chain that the fused convolutions replace; the sizes stay.
+      let depthwise = v.w.tensor.slice(starts: [0, 0, 0, 0], sizes: [2, 1, 2, 2])
+      let pointwise = v.u.tensor.slice(starts: [0, 0, 0, 0], sizes: [2, 2, 1, 1])
+      let t = conv2d(relu(p), depthwise, padding: 1, dilation: 2, groups: 2)
+      return batchNorm(conv2d(t, pointwise))
     default: return addAll([p, q, p, p, q])
     }
   }

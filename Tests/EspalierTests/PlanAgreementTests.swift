@@ -30,15 +30,15 @@ struct PlanAgreementTests {
         numbers.append(try loss.item())
         for variable in weights.variables {
           let values: [Float] = try gradients[variable]?.scalars() ?? []
-          // Sums and sums of squares tell a wrong element from a reordered one.
+          // Each place counts differently, so a reordered element shows as a wrong one does.
           numbers.append(
-            values.enumerated().reduce(0) { $0 + Double($1.element) * cosine($1.offset) })
+            values.enumerated().reduce(0) { $0 + Double($1.element) * placeWeight($1.offset) })
         }
       }
       for (_, buffer) in weights.namedBuffers {
         let values: [Float] = try buffer.variable.scalars()
         numbers.append(
-          values.enumerated().reduce(0) { $0 + Double($1.element) * cosine($1.offset) })
+          values.enumerated().reduce(0) { $0 + Double($1.element) * placeWeight($1.offset) })
       }
       return (
         numbers, ["loss"] + weights.named.map(\.path) + weights.namedBuffers.map(\.path),
@@ -47,8 +47,8 @@ struct PlanAgreementTests {
     }
   }
 
-  /// Weights that no permutation of elements keeps.
-  private func cosine(_ index: Int) -> Double { Double((index * 7919) % 101) / 101 - 0.4 }
+  /// How much the element at a place counts: a sum that permutations change.
+  private func placeWeight(_ index: Int) -> Double { Double((index * 7919) % 101) / 101 - 0.4 }
 
   private func expectAgreement(
     _ make: () -> any SpaceModel, image: ImageShape,

@@ -102,6 +102,7 @@ extension RetrainOptions {
     self.augmentation = changes.early
     lateAugmentation = changes.late
     dropPath = Float(changes.dropPath)
+    // Every verb takes it; a retraining has nothing to evaluate but still refuses nonsense.
     _ = try values.integer("evaluations", default: 100, in: 0...1_000_000)
   }
 }

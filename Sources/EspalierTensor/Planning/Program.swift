@@ -74,7 +74,7 @@ final class Plan {
   let producesGradient: [Bool]
   /// Results whose upstream gradient the backward reads.
   let readsUpstream: [Bool]
-  /// Bytes that kernels were planned to read and write, and floating-point operations.
+  /// How long planning took.
   let seconds: Double
 
   init(
