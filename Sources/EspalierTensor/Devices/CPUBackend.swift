@@ -10,7 +10,7 @@ final class CPUBackend: Backend, @unchecked Sendable {
   static let planningAbilities = PlanningAbilities(
     fusions: [
       .fuseCombineSums, .fuseReluDepthwisePointwise, .fuseCombine, .sumSourceGradients,
-    ], rowsMixVariants: true)
+    ], rowsMixVariants: true, viewsChannels: true)
 
   func allocate(_ byteCount: Int) throws(DeviceError) -> UnsafeMutableRawPointer {
     var pointer: UnsafeMutableRawPointer?

@@ -24,7 +24,7 @@ struct CustomGradient: Operation {
   let sourceCount: Int
 
   /// A user's gradient of a sum need not be the sum of the gradients.
-  var isMergeable: Bool { false }
+  static let mergesBeforeGradients = false
 
   func resultTypes(_ operands: [TensorType]) -> [TensorType] { [operands[0]] }
 

@@ -3,6 +3,8 @@ import CKernels
 /// Mean and biased variance of each channel over a batch: `[N, C, H, W]` or `[N, C]` → two `[C]`.
 struct ChannelMoments: Operation {
   static let stem = "batch_norm"
+  static let readsPixelStride = true
+  static let writesPixelStride = true
 
   func resultTypes(_ operands: [TensorType]) -> [TensorType] {
     let shape = operands[0].shape
@@ -52,6 +54,8 @@ struct ChannelMoments: Operation {
 /// source can share their batch norm only where it is known to be equal.
 struct Normalize: Operation {
   static let stem = "batch_norm"
+  static let readsPixelStride = true
+  static let writesPixelStride = true
   let isAffine: Bool
   let isOfBatch: Bool
   let epsilon: Float
@@ -129,6 +133,8 @@ struct Normalize: Operation {
 /// Operands: x, dy, mean, variance.
 struct BatchNormSums: Operation {
   static let stem = "batch_norm"
+  static let readsPixelStride = true
+  static let writesPixelStride = true
   let epsilon: Float
 
   func resultTypes(_ operands: [TensorType]) -> [TensorType] {
@@ -165,6 +171,8 @@ struct BatchNormSums: Operation {
 /// Operands: x, dy, mean, variance, sums, then γ if affine.
 struct BatchNormBackward: Operation {
   static let stem = "batch_norm"
+  static let readsPixelStride = true
+  static let writesPixelStride = true
   let isAffine: Bool
   let epsilon: Float
 
@@ -237,6 +245,8 @@ private func standardized(_ x: Tensor, _ epsilon: Scalar) -> Tensor {
 /// Results: the statistics after it, in the same memory.
 struct RunningUpdate: Operation {
   static let stem = "batch_norm"
+  static let readsPixelStride = true
+  static let writesPixelStride = true
 
   var effectTargets: [Int] { [0, 1] }
   func resultTypes(_ operands: [TensorType]) -> [TensorType] { [operands[0], operands[1]] }

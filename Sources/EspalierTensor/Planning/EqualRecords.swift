@@ -33,6 +33,6 @@ struct EqualRecords {
   /// A scalar's value is unknown here, so only operations without any can be equal.
   private func isMergeable(_ record: Record) -> Bool {
     !record.traits.hasEffect && record.scalarCount == 0
-      && OperationTable.shared[record.operation].isMergeable
+      && type(of: OperationTable.shared[record.operation]).mergesBeforeGradients
   }
 }

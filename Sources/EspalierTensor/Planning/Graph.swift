@@ -66,6 +66,28 @@ struct Graph {
     return overwritten
   }
 
+  /// Puts nodes behind what makes their operands, where a pass moved that back; all else stays.
+  mutating func sortByDependencies() {
+    var missing = Set(nodes.flatMap(\.results))
+    var sorted: [Node] = []
+    sorted.reserveCapacity(nodes.count)
+    var waiting: [Node] = []
+    func isReady(_ node: Node) -> Bool { !node.operands.contains(where: missing.contains) }
+    for node in nodes {
+      guard isReady(node) else {
+        waiting.append(node)
+        continue
+      }
+      sorted.append(node)
+      missing.subtract(node.results)
+      while let next = waiting.firstIndex(where: isReady) {
+        missing.subtract(waiting[next].results)
+        sorted.append(waiting.remove(at: next))
+      }
+    }
+    nodes = sorted + waiting
+  }
+
   /// Values that must be computed whatever else happens.
   var roots: [Int32] { results + gradients.compactMap { $0 } }
 }
@@ -106,7 +128,7 @@ struct Pass: Sendable {
     for var node in graph.nodes {
       node.operands = node.operands.map { replacement[$0] ?? $0 }
       // A scalar's value is unknown here, so only operations without any can be equal.
-      if node.operation.isMergeable && !node.operation.hasEffect && node.scalars.isEmpty {
+      if !node.operation.hasEffect && node.scalars.isEmpty {
         let key = Key(
           operation: AnyHashable(node.operation), operands: node.operands,
           isBackward: node.isBackward)

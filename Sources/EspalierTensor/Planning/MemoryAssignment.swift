@@ -147,7 +147,9 @@ struct MemoryAssignment {
         location = place
         location.dtype = operand.dtype
       }
-      if operand.number >= 0 { location.byteCount = valueBytes(operand.number) }
+      let skipped = operand.elementOffset * operand.dtype.byteCount
+      location.byteOffset += skipped
+      if operand.number >= 0 { location.byteCount = valueBytes(operand.number) - skipped }
       field.offset = UInt32(location.byteOffset / operand.dtype.byteCount)
       field.stride = operand.stride
       row.storeBytes(of: field, toByteOffset: 12 * k, as: esp_operand.self)

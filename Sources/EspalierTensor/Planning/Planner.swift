@@ -31,10 +31,12 @@ struct Planner {
       let passes = [.mergeEqual, .dropUnused] + abilities.fusions + [.dropUnused]
       for pass in passes where !Planner.disabledPasses.contains(pass.name) { pass.apply(&graph) }
     }
-    let groupsRows = option == .full && !Planner.disabledPasses.contains("group-rows")
+    let isFull = option == .full
+    let viewsChannels = abilities.viewsChannels && !Planner.disabledPasses.contains("view-channels")
     return Layouter(
-      graph: graph, isReference: option == .reference, groupsRows: groupsRows,
-      abilities: abilities
+      graph: graph, isReference: option == .reference,
+      groupsRows: isFull && !Planner.disabledPasses.contains("group-rows"),
+      viewsChannels: isFull && viewsChannels, abilities: abilities
     ).plan(startedAt: start)
   }
 

@@ -4,6 +4,8 @@ struct PlanningAbilities: Sendable {
   var fusions: [Pass]
   /// Whether rows of one call may be of different variants of its kernel, such as 3x3 beside 5x5.
   var rowsMixVariants: Bool
+  /// Whether image kernels honour pixel strides, so that slices of channels need no copy.
+  var viewsChannels: Bool
 }
 
 extension Device {

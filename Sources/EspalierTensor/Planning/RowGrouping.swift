@@ -4,10 +4,13 @@
 /// this saves fork and join and keeps all threads busy on small images; on a GPU, launches.
 struct RowGrouping {
   private let calls: [Layouter.Call]
+  /// Values that are written in parts, by who reads them as a whole.
+  private let parts: [Int32: [Int32]]
   private let abilities: PlanningAbilities
 
-  init(calls: [Layouter.Call], _ abilities: PlanningAbilities) {
+  init(calls: [Layouter.Call], parts: [Int32: [Int32]], _ abilities: PlanningAbilities) {
     self.calls = calls
+    self.parts = parts
     self.abilities = abilities
   }
 
@@ -66,12 +69,15 @@ struct RowGrouping {
       // Calls of one node follow one another: they may share a result or a workspace.
       if call.node != lastNode { (lastNode, nodeLevel) = (call.node, 0) }
       var level = nodeLevel
-      let operands = call.rows.lazy.flatMap(\.operands).map(\.number).filter { $0 >= 0 }
-      for value in operands { level = max(level, written[value] ?? 0) }
+      let operands = call.rows.flatMap(\.operands).map(\.dependency).filter { $0 >= 0 }
+      for value in operands {
+        level = max(level, written[value] ?? 0)
+        for part in parts[value] ?? [] { level = max(level, written[part] ?? 0) }
+      }
       for value in call.writes { level = max(level, read[value] ?? 0) }
       levels[index] = level
       nodeLevel = level + 1
-      for value in call.writes { written[value] = level + 1 }
+      for value in call.writes { written[value] = max(written[value] ?? 0, level + 1) }
       for value in operands {
         read[value] = max(read[value] ?? 0, level + 1)
         lastUse[value] = index

@@ -7,6 +7,8 @@ import CKernels
 /// Scalars: for each weighted term the bits of the number of its weight.
 struct CombineNormalized: Operation {
   static let stem = "combine_normalized"
+  static let readsPixelStride = true
+  static let writesPixelStride = true
   let terms: [CombineTerm]
 
   func resultTypes(_ operands: [TensorType]) -> [TensorType] { [operands[0]] }
@@ -56,6 +58,8 @@ struct CombineNormalized: Operation {
 /// Scalars: for each term the bits of the number of its weight.
 struct CombineSums: Operation {
   static let stem = "combine_normalized"
+  static let readsPixelStride = true
+  static let writesPixelStride = true
   let terms: [CombineTerm]
   let wantsWeights: Bool
 

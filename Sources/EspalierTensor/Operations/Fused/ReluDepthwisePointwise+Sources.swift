@@ -37,6 +37,7 @@ private struct SourceGradientMatcher {
       removeTerms(dropped, of: key.sum, &graph)
     }
     graph.nodes = graph.nodes.enumerated().compactMap { removed.contains($0) ? nil : $1 }
+    graph.sortByDependencies()
   }
 
   private func joined(_ nodes: [Graph.Node]) -> Graph.Node {

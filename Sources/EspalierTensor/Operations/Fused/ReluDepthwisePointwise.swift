@@ -6,6 +6,8 @@ import CKernels
 /// if there is one; the pointwise weight. Results: y, mean, variance.
 struct ReluDepthwisePointwise: Operation {
   static let stem = "relu_depthwise_pointwise"
+  static let readsPixelStride = true
+  static let writesPixelStride = true
   let source: FusedSource
   let shape: FusedConvolutionShape
 
@@ -47,6 +49,8 @@ struct ReluDepthwisePointwise: Operation {
 /// Results: dx, the sum over all branches; for each branch the gradients of its weights if wanted.
 struct ReluDepthwisePointwiseBackward: Operation {
   static let stem = "relu_depthwise_pointwise"
+  static let readsPixelStride = true
+  static let writesPixelStride = true
   let source: FusedSource
   var branches: [Branch]
 
