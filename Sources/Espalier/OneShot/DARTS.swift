@@ -199,7 +199,3 @@ extension DARTS {
         initialDeviation: try values.number("alpha_deviation", default: 1e-3, in: 0...10))
     })
 }
-
-extension SearchSpace {
-  func isLayerChoice(_ key: String) -> Bool { mutables[key]?.first is LayerChoice }
-}

@@ -68,17 +68,3 @@ extension RandomSearch {
     paper: "Li & Talwalkar 2019, arXiv:1902.07638", parameters: [],
     make: { _ throws(SettingError) in RandomSearch() })
 }
-
-extension SearchSpace {
-  /// Sampled decisions for one architecture; choices that were left out run their first candidate,
-  /// whose result nobody uses.
-  public func sampledDecisions(_ choices: [String: ResolvedChoice]) -> [String: Decision] {
-    var result: [String: Decision] = [:]
-    for choice in self.choices {
-      var active = choices[choice.key]?.active ?? []
-      if active.isEmpty && choice.kind == .layer { active = [0] }
-      result[choice.key] = Decision(.sampled, active: active)
-    }
-    return result
-  }
-}
