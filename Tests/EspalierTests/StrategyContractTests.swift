@@ -37,9 +37,10 @@ struct StrategyContractTests {
 
     /// The score of an architecture that prefers late candidates.
     func finish() throws -> [String: ResolvedChoice] {
-      try strategy.finish(context) { choices in
+      let evaluator = CandidateEvaluator(space) { choices in
         choices.values.flatMap(\.active).reduce(0) { $0 + Double($1) }
       }
+      return try strategy.finish(context, evaluate: evaluator)
     }
   }
 

@@ -43,12 +43,19 @@ struct TrainerTests {
       #expect(summary["random_baseline_accuracy"]?.double == result.randomBaseline)
       #expect(summary["search_seconds"]?.double.map { $0 > 0 } == true)
       #expect(FileManager.default.fileExists(atPath: folder + "/checkpoint.json"))
-      if name == "random" {
-        let candidates = try jsonLines(folder + "/candidates.jsonl")
-        #expect((1...3).contains(candidates.count))
-        #expect(Set(candidates.map { "\($0["architecture"] ?? .null)" }).count == candidates.count)
-        #expect(candidates.compactMap { $0["score"]?.double }.max() == result.validation)
+      // Each architecture evaluated, once: the strategy's and the baseline's.
+      let candidates = try jsonLines(folder + "/candidates.jsonl")
+      func scores(_ source: String) -> [Double] {
+        candidates.filter { $0["source"] == .string(source) }.compactMap { $0["score"]?.double }
       }
+      #expect((name == "random" ? 1...3 : 1...1).contains(scores("strategy").count))
+      #expect((0...3).contains(scores("baseline").count))
+      #expect(Set(candidates.map { "\($0["architecture"] ?? .null)" }).count == candidates.count)
+      #expect(scores("strategy").max() == result.validation)
+      #expect(
+        result.randomBaseline.map { (scores("strategy") + scores("baseline")).contains($0) } == true
+      )
+      #expect(scores("baseline").allSatisfy { $0 <= result.randomBaseline ?? -1 })
     }
   }
 

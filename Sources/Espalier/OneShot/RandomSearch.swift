@@ -49,9 +49,9 @@ public final class RandomSearch: SearchStrategy {
   public func architecture() throws -> [String: ResolvedChoice] { best }
 
   /// The best of N random architectures by validation with the shared weights.
-  public func finish(
-    _ search: SearchContext, evaluate: ([String: ResolvedChoice]) throws -> Double
-  ) throws -> [String: ResolvedChoice] {
+  public func finish(_ search: SearchContext, evaluate: CandidateEvaluator) throws
+    -> [String: ResolvedChoice]
+  {
     var bestScore = -Double.infinity
     for _ in 0..<max(1, search.evaluations) {
       let candidate = search.randomArchitecture()

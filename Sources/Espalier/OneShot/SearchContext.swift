@@ -1,5 +1,7 @@
 /// What a strategy works with.
 public final class SearchContext {
+  /// The supernet.
+  public let model: any Layer
   /// The choices.
   public let space: SearchSpace
   /// The network's parameters and buffers.
@@ -14,7 +16,6 @@ public final class SearchContext {
   public internal(set) var progress = 0.0
   /// How many architectures may be evaluated after training.
   public let evaluations: Int
-  private let model: any Layer
 
   init(
     model: any Layer, space: SearchSpace, weights: ParameterSet, optimizer: any Optimizer,

@@ -17,10 +17,9 @@ public protocol SearchStrategy: AnyObject {
   func architecture() throws -> [String: ResolvedChoice]
   /// The result of the search; by default `architecture()`.
   ///
-  /// - Parameter evaluate: The validation accuracy of an architecture with the shared weights.
-  func finish(
-    _ search: SearchContext, evaluate: ([String: ResolvedChoice]) throws -> Double
-  ) throws -> [String: ResolvedChoice]
+  /// - Parameter evaluate: Scores architectures with the shared weights.
+  func finish(_ search: SearchContext, evaluate: CandidateEvaluator) throws
+    -> [String: ResolvedChoice]
   /// The tensors that a checkpoint must hold, by name.
   var variables: [(name: String, variable: Variable)] { get }
   /// Optimizers of the strategy's own, by name.
@@ -29,9 +28,9 @@ public protocol SearchStrategy: AnyObject {
 
 extension SearchStrategy {
   /// The architecture as it stands.
-  public func finish(
-    _ search: SearchContext, evaluate: ([String: ResolvedChoice]) throws -> Double
-  ) throws -> [String: ResolvedChoice] { try architecture() }
+  public func finish(_ search: SearchContext, evaluate: CandidateEvaluator) throws
+    -> [String: ResolvedChoice]
+  { try architecture() }
   /// No tensors.
   public var variables: [(name: String, variable: Variable)] { [] }
   /// No optimizers.

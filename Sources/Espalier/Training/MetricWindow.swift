@@ -1,0 +1,49 @@
+import Foundation
+
+/// Adds up step results between log lines and reads them together.
+struct MetricWindow {
+  /// What was added since the last call.
+  struct Means {
+    /// The mean loss.
+    var loss: Double
+    /// The last step's loss.
+    var lastLoss: Double
+    /// Mean metrics by name.
+    var metrics: [String: Double]
+    /// Images a second.
+    var imagesPerSecond: Double
+  }
+
+  private var results: [StepResult] = []
+  private var images = 0
+  private var start = monotonicNow()
+
+  mutating func add(_ result: StepResult, images count: Int) {
+    results.append(result)
+    images += count
+  }
+
+  /// Reads and forgets what was added.
+  mutating func read() throws(DeviceError) -> Means {
+    var loss = 0.0
+    var last = 0.0
+    var metrics: [String: Double] = [:]
+    for result in results {
+      last = try result.loss.item()
+      loss += last
+      for (name, value) in result.metrics { metrics[name, default: 0] += try value.item() }
+    }
+    let count = Double(max(results.count, 1))
+    let now = monotonicNow()
+    let rate = Double(images) / max(now - start, 1e-9)
+    results = []
+    images = 0
+    start = now
+    return Means(
+      loss: loss / count, lastLoss: last, metrics: metrics.mapValues { $0 / count },
+      imagesPerSecond: rate)
+  }
+}
+
+/// Seconds since some moment, for differences.
+func monotonicNow() -> Double { ProcessInfo.processInfo.systemUptime }
