@@ -47,7 +47,7 @@ public struct SearchResult: Sendable {
   public var validation: Double?
   /// The best of as many random architectures, likewise.
   public var randomBaseline: Double?
-  /// Seconds that the search took, in all its sessions of this process.
+  /// Seconds that the search took, in all its sessions.
   public var seconds: Double
 }
 

@@ -19,7 +19,9 @@ extension TrainingLoop {
 
   /// Goes to the directory's checkpoint, if there is one, and cuts the log back to it.
   func resume() throws {
-    guard let directory, let checkpoint = try directory.loadCheckpoint(note: callbacks.note) else {
+    guard let directory else { return }
+    guard let checkpoint = try directory.loadCheckpoint(note: callbacks.note) else {
+      try directory.truncateLog(afterStep: 0)
       return
     }
     let metadata = checkpoint.file.metadata
@@ -38,7 +40,7 @@ extension TrainingLoop {
     try checkpoint.restore(loader, "training")
     (position.step, position.epoch) = (step, epoch)
     callbacks.note("going on after step \(step), epoch \(epoch)")
-    try directory.truncateLog(afterStep: step)
+    earlierSeconds = try directory.truncateLog(afterStep: step)
   }
 }
 

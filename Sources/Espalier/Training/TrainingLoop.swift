@@ -13,6 +13,8 @@ final class TrainingLoop {
   private let logFrequency: Int
   private var window = MetricWindow()
   private let start = monotonicNow()
+  /// Seconds that earlier sessions took up to the checkpoint, as the log has them.
+  var earlierSeconds = 0.0
 
   /// A loop at its beginning.
   ///
@@ -35,8 +37,8 @@ final class TrainingLoop {
       stepCount: epochs * loader.batchesInEpoch, epochCount: epochs)
   }
 
-  /// Seconds that the training took so far.
-  var seconds: Double { monotonicNow() - start }
+  /// Seconds that the training took so far, in all its sessions.
+  var seconds: Double { earlierSeconds + monotonicNow() - start }
 
   /// Trains to the end, from the beginning or from the directory's checkpoint.
   ///
