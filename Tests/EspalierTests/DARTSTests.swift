@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 
 @testable import Espalier
@@ -37,13 +38,11 @@ private final class Node: Module, Layer {
 
 @Suite("DARTS")
 struct DARTSTests {
-  /// A strategy and the space that it does not keep.
+  /// A strategy and its space.
   private struct Prepared {
     let strategy: DARTS
     let space: SearchSpace
-    func architecture() throws -> [String: ResolvedChoice] {
-      try withExtendedLifetime(space) { try strategy.architecture() }
-    }
+    func architecture() throws -> [String: ResolvedChoice] { try strategy.architecture() }
   }
 
   /// A prepared strategy whose α are as given, by table.
@@ -170,6 +169,12 @@ struct DARTSTests {
     let result = try search.architecture()
     #expect(result["join"]?.active == [0, 2])
     #expect((0..<4).map { result["e\($0)"]?.active } == [[2], [], [1], []])
+    // The log tells how probable each edge is: as its best candidate.
+    let edges = try #require(search.strategy.probabilities()["join"])
+    let expected = [(0.0, 1.0, 2.0), (0, 0, 0.1), (0, 3, 0), (0, 0.5, 0.9)].map { a in
+      exp(max(a.1, a.2)) / (exp(a.0) + exp(a.1) + exp(a.2))
+    }
+    #expect(zip(edges, expected).allSatisfy { abs($0 - $1) < 1e-6 } && edges.count == 4)
     let architecture = Architecture(result, in: search.space.choices)
     #expect(
       architecture == [

@@ -131,4 +131,19 @@ struct StrategyContractTests {
     let optimizers = search.strategy.optimizers.map(\.name)
     #expect(Set(optimizers + ["weights"]).count == optimizers.count + 1)
   }
+
+  @Test("A strategy keeps what it decides about: it exports when nothing else does", arguments: all)
+  func outlivesItsContext(name: String) throws {
+    let strategy = try toyStrategy(name)
+    func prepare() throws -> () -> Bool {
+      let net = ToyNet()
+      let context = try toyContext(net, try SearchSpace(of: net, input: [1, 6, 6]))
+      try strategy.prepare(context)
+      return { [weak context] in context == nil }
+    }
+    let isContextGone = try prepare()
+    #expect(isContextGone())
+    #expect(try Set(strategy.architecture().keys) == ["first", "second", "skip", "one"])
+    #expect(try Set(strategy.probabilities().keys) == ["first", "second", "skip", "one"])
+  }
 }

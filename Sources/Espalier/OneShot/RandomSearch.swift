@@ -5,8 +5,8 @@ public final class RandomSearch: SearchStrategy {
   public static let name = "random"
   /// False: only weights are trained.
   public let needsValidationBatch = false
-  private weak var space: SearchSpace?
-  private var best: [String: ResolvedChoice] = [:]
+  private var space: SearchSpace?
+  private var best: [String: ResolvedChoice]?
 
   /// A random search.
   public init() {}
@@ -28,7 +28,7 @@ public final class RandomSearch: SearchStrategy {
 
   /// Uniform.
   public func probabilities() throws -> [String: [Double]] {
-    guard let space else { return [:] }
+    guard let space else { preconditionFailure("RandomSearch: prepare(_:) comes first") }
     return Dictionary(
       uniqueKeysWithValues: space.choices.map { choice in
         let count = choice.candidateNames.count
@@ -46,7 +46,10 @@ public final class RandomSearch: SearchStrategy {
   }
 
   /// The first one drawn, or the best one evaluated.
-  public func architecture() throws -> [String: ResolvedChoice] { best }
+  public func architecture() throws -> [String: ResolvedChoice] {
+    guard let best else { preconditionFailure("RandomSearch: prepare(_:) comes first") }
+    return best
+  }
 
   /// The best of N random architectures by validation with the shared weights.
   public func finish(_ search: SearchContext, evaluate: CandidateEvaluator) throws
@@ -58,7 +61,7 @@ public final class RandomSearch: SearchStrategy {
       let score = try evaluate(candidate)
       if score > bestScore { (best, bestScore) = (candidate, score) }
     }
-    return best
+    return try architecture()
   }
 }
 
