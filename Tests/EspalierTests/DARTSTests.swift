@@ -77,9 +77,9 @@ struct DARTSTests {
           images: x, labels: try Tensor((0..<16).map { Int32(values[2 * $0] > 0 ? 1 : 0) }))
       }
       _ = try step {
-        try strategy.step(
-          context, training: try batch(UInt64(2 * number)),
-          validation: try batch(UInt64(2 * number + 1)))
+        try strategy.step(context, training: try batch(UInt64(2 * number))) {
+          try batch(UInt64(2 * number + 1))
+        }
       }
     }
     let end = try #require(strategy.probabilities()["choice"])
@@ -102,7 +102,7 @@ struct DARTSTests {
         images: try noise([6, 3], seed: seed), labels: try Tensor([0, 1, 2, 0, 1, 2] as [Int32]))
     }
     let validation = try batch(1)
-    _ = try step { try strategy.step(context, training: try batch(2), validation: validation) }
+    _ = try step { try strategy.step(context, training: try batch(2)) { validation } }
     let means = try #require(strategy.optimizers.first).optimizer.state.tensors
     let mean = try #require(means.first { $0.name == "exp_avg" }).variables
     // The validation loss with α as host numbers.
@@ -146,7 +146,7 @@ struct DARTSTests {
         TensorBatch(images: try noise([2, 3], seed: seed), labels: try Tensor([0, 1] as [Int32]))
       }
       _ = try step {
-        try strategy.step(context, training: batch(training), validation: batch(validation))
+        try strategy.step(context, training: batch(training)) { try batch(validation) }
       }
       let tensors = try #require(strategy.optimizers.first).optimizer.state.tensors
       return (
@@ -251,7 +251,7 @@ struct DARTSTests {
         isLargerBetter: false))
     let batch = TensorBatch(images: try Tensor([1] as [Float], shape: [1, 1]), labels: nil)
     // (1 + 2) / 2 from each of two edges.
-    let result = try step { try search.strategy.step(context, training: batch, validation: batch) }
+    let result = try step { try search.strategy.step(context, training: batch) { batch } }
     #expect(abs(try result.loss.item() - 3) < 1e-3)
   }
 }

@@ -72,7 +72,7 @@ struct RandomSearchTests {
     for number in 0..<12 {
       let before = try layers.map { try $0.weight.variable.scalars() as [Float] }
       _ = try step(random: RandomState(seed: 1, step: UInt32(number))) {
-        try strategy.step(context, training: batch, validation: nil)
+        try strategy.step(context, training: batch) { batch }
       }
       let changed = try layers.indices.filter {
         try layers[$0].weight.variable.scalars() != before[$0]

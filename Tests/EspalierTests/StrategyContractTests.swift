@@ -27,9 +27,7 @@ struct StrategyContractTests {
           try TensorBatch(Batch(of: toyImages(48), at: (0..<8).map { (start + 5 * $0) % 48 }))
         }
         let result = try step(random: RandomState(seed: 7, step: UInt32(number))) {
-          try strategy.step(
-            context, training: try batch(number),
-            validation: strategy.needsValidationBatch ? try batch(number + 24) : nil)
+          try strategy.step(context, training: try batch(number)) { try batch(number + 24) }
         }
         losses.append(try result.loss.item())
       }

@@ -152,7 +152,7 @@ struct TrainerTests {
     options.evaluations = 0
     let recorder = RecordingStrategy { training, validation in
       for (number, batch) in [training, validation].enumerated() {
-        if let labels = batch?.labels { seen[number].formUnion(try labels.scalars(as: Int32.self)) }
+        if let labels = batch.labels { seen[number].formUnion(try labels.scalars(as: Int32.self)) }
       }
     }
     _ = try SearchTrainer(
@@ -220,16 +220,16 @@ struct TrainerTests {
 private final class RecordingStrategy: SearchStrategy {
   static let name = "recording"
   let needsValidationBatch = true
-  private let look: (TensorBatch, TensorBatch?) throws -> Void
+  private let look: (TensorBatch, TensorBatch) throws -> Void
   private var architectureNow: [String: ResolvedChoice] = [:]
 
-  init(_ look: @escaping (TensorBatch, TensorBatch?) throws -> Void) { self.look = look }
+  init(_ look: @escaping (TensorBatch, TensorBatch) throws -> Void) { self.look = look }
 
   func prepare(_ search: SearchContext) throws { architectureNow = search.randomArchitecture() }
-  func step(_ search: SearchContext, training: TensorBatch, validation: TensorBatch?) throws
-    -> StepResult
-  {
-    if !Rehearsal.isRunning { try look(training, validation) }
+  func step(
+    _ search: SearchContext, training: TensorBatch, validation: () throws -> TensorBatch
+  ) throws -> StepResult {
+    if !search.isRehearsing { try look(training, try validation()) }
     return search.evaluate(search.space.sampledDecisions(architectureNow), training)
   }
   func probabilities() throws -> [String: [Double]] { [:] }

@@ -112,12 +112,12 @@ public final class DARTS: SearchStrategy {
   }
 
   /// One update of α, one of the weights.
-  public func step(_ search: SearchContext, training: TensorBatch, validation: TensorBatch?) throws
-    -> StepResult
-  {
-    guard let validation else { preconditionFailure("DARTS: a step needs a validation batch") }
+  public func step(
+    _ search: SearchContext, training: TensorBatch, validation: () throws -> TensorBatch
+  ) throws -> StepResult {
+    let held = try validation()
     let (_, gradients) = try valueAndGradient(wrt: prepared.tables.map(\.alpha)) {
-      search.evaluate(decisions(), validation)
+      search.evaluate(decisions(), held)
     }
     try prepared.optimizer.update(with: gradients)
     let (result, weightGradients) = try valueAndGradient(wrt: search.weights.variables) {

@@ -18,12 +18,10 @@ public final class RandomSearch: SearchStrategy {
   }
 
   /// Trains one random architecture.
-  public func step(_ search: SearchContext, training: TensorBatch, validation: TensorBatch?) throws
-    -> StepResult
-  {
-    let architecture = search.randomArchitecture()
-    return try search.trainWeights(
-      search.space.sampledDecisions(architecture), training)
+  public func step(
+    _ search: SearchContext, training: TensorBatch, validation: () throws -> TensorBatch
+  ) throws -> StepResult {
+    try search.trainWeights(search.space.sampledDecisions(search.randomArchitecture()), training)
   }
 
   /// Uniform.

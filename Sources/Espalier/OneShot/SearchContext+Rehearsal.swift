@@ -4,29 +4,34 @@ extension SearchContext {
   /// - Parameters:
   ///   - batches: Sizes of a training and a validation batch that occur together.
   ///   - evaluations: Sizes of evaluation batches.
+  ///   - progress: Told how many of how many passes are planned.
   ///   - makeBatch: A batch of any content and the given size.
   func rehearse(
     _ strategy: any SearchStrategy, batches: [(training: Int, validation: Int?)],
-    evaluations: [Int], makeBatch: (Int) throws -> TensorBatch
+    evaluations: [Int], progress: (_ done: Int, _ count: Int) -> Void = { _, _ in },
+    makeBatch: @escaping (Int) throws -> TensorBatch
   ) throws {
-    let saved = generator
-    defer { generator = saved }
-    try space.rehearse {
-      for sizes in batches {
-        _ = try EspalierTensor.step {
-          try strategy.step(
-            self, training: try makeBatch(sizes.training),
-            validation: try sizes.validation.map { try makeBatch($0) })
-        }
-      }
-      for size in evaluations {
-        _ = try EspalierTensor.step { () -> StepResult in
-          let batch = try makeBatch(size)
-          return Mode.with(.supernetEvaluation) {
-            evaluate(space.sampledDecisions(randomArchitecture()), batch)
-          }
+    let steps = batches.map { sizes in
+      { () throws -> StepResult in
+        try strategy.step(self, training: try makeBatch(sizes.training)) {
+          try makeBatch(sizes.validation ?? sizes.training)
         }
       }
     }
+    let evaluations = evaluations.map { size in
+      { () throws -> StepResult in
+        let batch = try makeBatch(size)
+        return Mode.with(.supernetEvaluation) {
+          self.evaluate(self.space.sampledDecisions(self.randomArchitecture()), batch)
+        }
+      }
+    }
+    // What a rehearsed step draws and concludes has not happened.
+    let (savedGenerator, savedState) = (generator, strategy.state)
+    try space.rehearse(
+      (steps + evaluations).map { pass in { _ = try EspalierTensor.step { try pass() } } },
+      progress: progress)
+    generator = savedGenerator
+    try strategy.restore(savedState)
   }
 }

@@ -12,14 +12,15 @@ public final class SearchContext {
   public let objective: Objective
   /// Random numbers drawn on the host; part of the checkpoint.
   public var generator: SeededGenerator
-  /// Share of the search that is done, from 0 to 1.
-  public internal(set) var progress = 0.0
+  /// Where the search is; schedules are functions of its `progress`.
+  public internal(set) var position: TrainingPosition
   /// How many architectures may be evaluated after training.
   public let evaluations: Int
 
   init(
     model: any Layer, space: SearchSpace, weights: ParameterSet, optimizer: any Optimizer,
-    objective: Objective, generator: SeededGenerator, evaluations: Int
+    objective: Objective, generator: SeededGenerator, evaluations: Int,
+    position: TrainingPosition = TrainingPosition(stepCount: 1, epochCount: 1)
   ) {
     self.model = model
     self.space = space
@@ -28,7 +29,11 @@ public final class SearchContext {
     self.objective = objective
     self.generator = generator
     self.evaluations = evaluations
+    self.position = position
   }
+
+  /// Whether a step is only planned ahead: reads give zeros, updates change nothing.
+  public var isRehearsing: Bool { Rehearsal.isRunning }
 
   /// Loss and metrics of the network under decisions.
   public func evaluate(_ decisions: [String: Decision], _ batch: TensorBatch) -> StepResult {

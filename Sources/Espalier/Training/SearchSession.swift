@@ -17,8 +17,9 @@ struct SearchSession {
     self.data = try SearchData(
       data, options: options, needsValidation: strategy.needsValidationBatch)
     task = try SearchTask(
-      net, strategy: strategy, data: self.data, image: self.data.training.imageShape,
-      options: options, directory: directory)
+      net, strategy: strategy, data: self.data,
+      position: TrainingPosition(self.data.training, epochs: epochs), options: options,
+      directory: directory)
     loop = TrainingLoop(
       task, loader: self.data.training, epochs: epochs, logFrequency: logFrequency,
       options: options, directory: directory, callbacks: callbacks)
@@ -42,7 +43,7 @@ struct SearchSession {
     }
     try task.search.rehearse(
       task.strategy, batches: batches, evaluations: data.makeEvaluation().batchSizes,
-      makeBatch: data.training.zeros)
+      progress: callbacks.planning, makeBatch: data.training.zeros)
   }
 
   private func finish() throws -> SearchResult {
@@ -79,7 +80,7 @@ struct SearchSession {
     }
     let result = SearchResult(
       architecture: Architecture(choices, in: space.choices), validation: score,
-      randomBaseline: baseline, seconds: loop.seconds)
+      randomBaseline: baseline, seconds: loop.seconds, stopReason: loop.stopReason)
     if let directory { try write(result, to: directory) }
     return result
   }
@@ -90,6 +91,7 @@ struct SearchSession {
       "parameters": .integer(task.model.parameterCount), "search_seconds": .number(result.seconds),
     ]
     summary["validation_accuracy"] = result.validation.map { .number($0) }
+    summary["stopped_early"] = result.stopReason.map { .string($0) }
     summary["random_baseline_accuracy"] = result.randomBaseline.map { .number($0) }
     try directory.write(.object(summary), to: "summary.json")
   }

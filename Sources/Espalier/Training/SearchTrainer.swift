@@ -49,6 +49,8 @@ public struct SearchResult: Sendable {
   public var randomBaseline: Double?
   /// Seconds that the search took, in all its sessions.
   public var seconds: Double
+  /// Why the strategy ended the search before its last epoch; nil where it did not.
+  public var stopReason: String?
 }
 
 /// Trains a supernet by a strategy and exports the best architecture.

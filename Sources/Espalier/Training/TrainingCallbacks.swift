@@ -6,6 +6,9 @@ public struct TrainingCallbacks {
   public var progress: (_ line: ProgressLine) -> Void = { _ in }
   /// Something a person should know.
   public var note: (_ message: String) -> Void = { _ in }
+  /// Before the first step of a search: how many of how many passes were planned ahead, which may
+  /// take long where the space is large.
+  public var planning: (_ done: Int, _ count: Int) -> Void = { _, _ in }
   /// After training: how many architectures were evaluated so far.
   public var evaluation: (_ count: Int) -> Void = { _ in }
   /// The end of an epoch.

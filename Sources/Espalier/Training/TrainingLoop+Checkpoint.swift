@@ -13,6 +13,7 @@ extension TrainingLoop {
     checkpoint.file.metadata.merge(options.metadata) { $1 }
     checkpoint.file.metadata["step"] = "\(position.step)"
     checkpoint.file.metadata["epoch"] = "\(position.epoch)"
+    checkpoint.file.metadata["stopped"] = stopReason
     checkpoint.add(loader, "training")
     try directory.save(checkpoint)
   }
@@ -39,6 +40,7 @@ extension TrainingLoop {
     for (name, optimizer) in task.otherOptimizers { try checkpoint.restore(optimizer, name) }
     try checkpoint.restore(loader, "training")
     (position.step, position.epoch) = (step, epoch)
+    stopReason = metadata["stopped"]
     callbacks.note("going on after step \(step), epoch \(epoch)")
     earlierSeconds = try directory.truncateLog(afterStep: step)
   }

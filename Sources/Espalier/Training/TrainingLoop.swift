@@ -10,6 +10,8 @@ final class TrainingLoop {
   let callbacks: TrainingCallbacks
   /// Where the training is.
   var position: TrainingPosition
+  /// Why the training ended before its last epoch.
+  var stopReason: String?
   private let logFrequency: Int
   private var window = MetricWindow()
   private let start = monotonicNow()
@@ -33,8 +35,7 @@ final class TrainingLoop {
     self.directory = directory
     self.callbacks = callbacks
     self.logFrequency = logFrequency
-    position = TrainingPosition(
-      stepCount: epochs * loader.batchesInEpoch, epochCount: epochs)
+    position = TrainingPosition(loader, epochs: epochs)
   }
 
   /// Seconds that the training took so far, in all its sessions.
@@ -49,12 +50,13 @@ final class TrainingLoop {
     try prepare()
     // The first line's pace counts from here.
     window = MetricWindow()
-    while position.epoch < position.epochCount {
+    while position.epoch < position.epochCount && stopReason == nil {
       while let batch = try loader.next() { try train(batch) }
-      try task.epochEnded(position.epoch)
+      stopReason = try task.epochEnded(at: position)
       position.epoch += 1
       try save()
       callbacks.epochEnd(position.epoch)
+      if let stopReason { callbacks.note("stopped after epoch \(position.epoch): \(stopReason)") }
     }
   }
 

@@ -9,9 +9,15 @@ public struct TrainingPosition: Equatable, Sendable {
   /// Epochs in all.
   public let epochCount: Int
 
+  /// The beginning.
   init(stepCount: Int, epochCount: Int) {
     self.stepCount = stepCount
     self.epochCount = epochCount
+  }
+
+  /// The beginning of so many passes over a loader.
+  init(_ loader: DataLoader, epochs: Int) {
+    self.init(stepCount: epochs * loader.batchesInEpoch, epochCount: epochs)
   }
 
   /// The share of steps that are done, from 0 to 1: what schedules depend on.

@@ -11,8 +11,8 @@ protocol TrainingTask: AnyObject {
   func step(_ batch: Batch, at position: TrainingPosition) throws -> StepResult
   /// How probable each candidate of each choice is now, for the log; reads values.
   func probabilities() throws -> [String: [Double]]
-  /// Told once an epoch's last step is done.
-  func epochEnded(_ epoch: Int) throws
+  /// Told once an epoch's last step is done; a reason ends the training here.
+  func epochEnded(at position: TrainingPosition) throws -> String?
 
   /// Adds what a checkpoint must hold beside the model, the optimizers and the position.
   func save(to checkpoint: inout Checkpoint) throws
@@ -25,8 +25,8 @@ extension TrainingTask {
   var otherOptimizers: [(name: String, optimizer: any Optimizer)] { [] }
   /// Nothing was chosen.
   func probabilities() throws -> [String: [Double]] { [:] }
-  /// Does nothing.
-  func epochEnded(_ epoch: Int) throws {}
+  /// Goes on.
+  func epochEnded(at position: TrainingPosition) throws -> String? { nil }
   /// Nothing.
   func save(to checkpoint: inout Checkpoint) throws {}
   /// Nothing.
