@@ -1,12 +1,17 @@
 extension TrainingLoop {
   /// Writes a checkpoint of all that the next step depends on.
   ///
-  /// A gradient that was not finite is seen first: then nothing is written.
+  /// A gradient that was not finite is seen first, and weights that overflowed: then nothing is
+  /// written, and the checkpoint before stays.
   func save() throws {
     guard let directory else { return }
     try checkFinite()
     var checkpoint = Checkpoint()
     try checkpoint.add(task.model)
+    for (name, entry) in checkpoint.file.entries.sorted(by: { $0.key < $1.key })
+    where entry.floats?.allSatisfy(\.isFinite) == false {
+      throw ObjectiveError(message: "\(name) is not finite after step \(position.step)")
+    }
     try checkpoint.add(task.weightsOptimizer, "weights")
     for (name, optimizer) in task.otherOptimizers { try checkpoint.add(optimizer, name) }
     try task.save(to: &checkpoint)
