@@ -21,9 +21,11 @@ extension SearchContext {
     let evaluations = evaluations.map { size in
       { () throws -> StepResult in
         let batch = try makeBatch(size)
-        return Mode.with(.supernetEvaluation) {
+        let result = Mode.with(.supernetEvaluation) {
           self.evaluate(self.space.sampledDecisions(self.randomArchitecture()), batch)
         }
+        try self.objective.requireSelectionMetric(among: Array(result.metrics.keys))
+        return result
       }
     }
     // What a rehearsed step draws and concludes has not happened.

@@ -52,18 +52,19 @@ public struct Objective {
 
   /// The number by which architectures are compared; larger is better.
   func score(_ result: EvaluationResult) throws(ObjectiveError) -> Double {
-    guard let value = selectionMetric == "loss" ? result.loss : result.metrics[selectionMetric]
-    else {
-      let names = ["loss"] + result.metrics.keys.sorted()
-      throw ObjectiveError(
-        message:
-          "the selection metric \(selectionMetric) is none of \(names.joined(separator: ", "))"
-      )
-    }
+    try requireSelectionMetric(among: Array(result.metrics.keys))
+    let value = result.metrics[selectionMetric] ?? result.loss
     guard value.isFinite else {
       throw ObjectiveError(message: "the selection metric \(selectionMetric) is \(value)")
     }
     return isLargerBetter ? value : -value
+  }
+
+  /// Throws where the selection metric is neither the loss nor one of the metrics.
+  func requireSelectionMetric(among names: [String]) throws(ObjectiveError) {
+    guard selectionMetric != "loss", !names.contains(selectionMetric) else { return }
+    let valid = (["loss"] + names.sorted()).joined(separator: ", ")
+    throw ObjectiveError(message: "the selection metric \(selectionMetric) is none of \(valid)")
   }
 }
 
