@@ -62,7 +62,7 @@ private final class EverythingStrategy: SearchStrategy {
         }),
     ]
   }
-  func restore(_ state: JSONObject) throws {
+  func restore(_ state: JSONObject, in search: SearchContext) throws {
     guard case .number(let baseline)? = state["baseline"],
       case .integer(let updates)? = state["updates"], case .object(let best)? = state["best"]
     else { throw RunError("everything: \(state)") }
@@ -71,6 +71,39 @@ private final class EverythingStrategy: SearchStrategy {
       guard case .array(let active)? = best[key] else { continue }
       self.best[key] = ResolvedChoice(active: active.compactMap { $0.double.map { Int($0) } })
     }
+  }
+}
+
+/// A search in stages: after each epoch it goes on with a larger network.
+private final class GrowingStrategy: SearchStrategy {
+  static let name = "growing"
+  let needsValidationBatch = false
+  private var stage = 0
+  private var best: [String: ResolvedChoice] = [:]
+
+  func prepare(_ search: SearchContext) throws { best = search.randomArchitecture() }
+  func step(
+    _ search: SearchContext, training: TensorBatch, validation: () throws -> TensorBatch
+  ) throws -> StepResult {
+    try search.trainWeights(search.space.sampledDecisions(search.randomArchitecture()), training)
+  }
+  func epochEnded(_ search: SearchContext) throws -> SearchContinuation {
+    if search.position.epoch + 1 < search.position.epochCount { try go(to: stage + 1, search) }
+    return .goOn
+  }
+  func probabilities() throws -> [String: [Double]] { [:] }
+  func architecture() throws -> [String: ResolvedChoice] { best }
+
+  var state: JSONObject { ["stage": .integer(stage)] }
+  func restore(_ state: JSONObject, in search: SearchContext) throws {
+    guard case .integer(let stage)? = state["stage"] else { throw RunError("growing: \(state)") }
+    try go(to: stage, search)
+  }
+  private func go(to stage: Int, _ search: SearchContext) throws {
+    guard stage != self.stage else { return }
+    self.stage = stage
+    try search.replaceModel(
+      InitialWeights.with(seed: UInt64(stage)) { ToyNet(channels: 4 + 2 * stage) })
   }
 }
 
@@ -125,28 +158,70 @@ struct StrategyProtocolTests {
     }
   }
 
-  @Test("What is done now and then is planned ahead, and the planning tells how far it is")
-  func plannedAhead() throws {
+  @Test(
+    "What is done now and then, or by a later network, is planned ahead; the planning tells how far it is",
+    arguments: [true, false])
+  func plannedAhead(isGrowing: Bool) throws {
     let trainer = SearchTrainer(
-      InitialWeights.with(seed: 1) { ToyNet() }, strategy: EverythingStrategy(),
-      data: try toyData(), epochs: 5, options: toyOptions())
+      InitialWeights.with(seed: 1) { ToyNet() },
+      strategy: isGrowing ? GrowingStrategy() : EverythingStrategy(), data: try toyData(),
+      epochs: 3, options: toyOptions())
     var planning: [(done: Int, count: Int)] = []
+    var planned = 0
     var misses: [Int] = []
-    var steps = 0
     trainer.callbacks.planning = { done, count in
       planning.append((done, count))
-      if done == count { misses = [EngineStatistics.threadCounters.planMisses] }
+      planned = EngineStatistics.threadCounters.planMisses
     }
     trainer.callbacks.shouldStop = {
-      steps += 1
-      misses.append(EngineStatistics.threadCounters.planMisses)
+      misses.append(EngineStatistics.threadCounters.planMisses - planned)
       return false
     }
     try trainer.train()
-    #expect(steps >= 6)
-    #expect(Set(misses).count == 1, "\(misses)")
+    #expect(misses.count >= 6 && misses.allSatisfy { $0 == 0 }, "\(misses)")
     let count = try #require(planning.first?.count)
     #expect(count > 2)
-    #expect(planning.map(\.done) == Array(0...count) && planning.allSatisfy { $0.count == count })
+    let once = Array(0...count)
+    #expect(planning.map(\.done) == (isGrowing ? once + once + once : once))
+    #expect(planning.allSatisfy { $0.count == count })
+  }
+
+  @Test(
+    "A network that grows in stages is planned anew and survives a stop after any step",
+    arguments: [1, 3, 4, 6, 8, 9])
+  func grows(stop: Int) throws {
+    try withTemporaryFolder { folder in
+      try runToySearch(folder + "/whole", GrowingStrategy(), epochs: 3)
+      let checkpoint = try Safetensors.loadNewest(at: folder + "/whole/checkpoint.safetensors")
+      #expect(checkpoint.contents.entries["norm.weight"]?.shape == [8])
+      #expect(throws: TrainingInterrupted.self) {
+        try runToySearch(folder + "/parts", GrowingStrategy(), epochs: 3, stopAfter: stop)
+      }
+      try runToySearch(folder + "/parts", GrowingStrategy(), epochs: 3, isResuming: true)
+      for file in files {
+        #expect(try bytes("\(folder)/whole/\(file)") == bytes("\(folder)/parts/\(file)"), "\(file)")
+      }
+    }
+  }
+
+  @Test("A network with other choices does not replace the one that is searched")
+  func otherChoices() throws {
+    final class Swapping: SearchStrategy {
+      static let name = "swapping"
+      let needsValidationBatch = false
+      func prepare(_ search: SearchContext) throws {
+        let choice = LayerChoice([Linear(36, 3)], key: "other")
+        try search.replaceModel(Model(["c": choice]) { choice($0.flattened()) })
+      }
+      func step(
+        _ search: SearchContext, training: TensorBatch, validation: () throws -> TensorBatch
+      ) throws -> StepResult { search.evaluate([:], training) }
+      func probabilities() throws -> [String: [Double]] { [:] }
+      func architecture() throws -> [String: ResolvedChoice] { [:] }
+    }
+    let error = #expect(throws: SpaceError.self) {
+      try SearchTrainer(ToyNet(), strategy: Swapping(), data: try toyData(), epochs: 1).train()
+    }
+    #expect(error.map { "\($0)".contains("first") && "\($0)".contains("replaces") } == true)
   }
 }

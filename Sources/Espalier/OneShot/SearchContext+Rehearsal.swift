@@ -34,6 +34,6 @@ extension SearchContext {
       (steps + evaluations).map { pass in { _ = try EspalierTensor.step { try pass() } } },
       progress: progress)
     generator = savedGenerator
-    try strategy.restore(savedState)
+    try strategy.restore(savedState, in: self)
   }
 }

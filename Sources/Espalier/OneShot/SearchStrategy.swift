@@ -40,10 +40,10 @@ public protocol SearchStrategy: AnyObject {
   var optimizers: [(name: String, optimizer: any Optimizer)] { get }
   /// What else a checkpoint must hold: baselines, stages, populations; finite numbers only.
   var state: JSONObject { get }
-  /// Puts `state` back, before `variables` and `optimizers` are read from a checkpoint.
+  /// Puts `state` back, before the network, `variables` and `optimizers` are read from a checkpoint.
   ///
   /// - Throws: Where it is no state of this strategy.
-  func restore(_ state: JSONObject) throws
+  func restore(_ state: JSONObject, in search: SearchContext) throws
 }
 
 /// What becomes of a search after an epoch.
@@ -68,5 +68,5 @@ extension SearchStrategy {
   /// Nothing.
   public var state: JSONObject { [:] }
   /// Nothing.
-  public func restore(_ state: JSONObject) throws {}
+  public func restore(_ state: JSONObject, in search: SearchContext) throws {}
 }

@@ -19,7 +19,7 @@ struct SearchSession {
     task = try SearchTask(
       net, strategy: strategy, data: self.data,
       position: TrainingPosition(self.data.training, epochs: epochs), options: options,
-      directory: directory)
+      directory: directory, planning: callbacks.planning)
     loop = TrainingLoop(
       task, loader: self.data.training, epochs: epochs, logFrequency: logFrequency,
       options: options, directory: directory, callbacks: callbacks)
@@ -27,23 +27,8 @@ struct SearchSession {
 
   /// Searches from the beginning, or from the directory's checkpoint.
   func run(isResuming: Bool) throws -> SearchResult {
-    try loop.run(isResuming: isResuming) { try rehearse() }
+    try loop.run(isResuming: isResuming)
     return try finish()
-  }
-
-  /// Plans all that training and the evaluations after it will need.
-  private func rehearse() throws {
-    var batches: [(training: Int, validation: Int?)] = []
-    for size in data.training.batchSizes {
-      if task.strategy.needsValidationBatch, let validation = data.validation {
-        for other in validation.batchSizes { batches.append((size, other)) }
-      } else {
-        batches.append((size, nil))
-      }
-    }
-    try task.search.rehearse(
-      task.strategy, batches: batches, evaluations: data.makeEvaluation().batchSizes,
-      progress: callbacks.planning, makeBatch: data.training.zeros)
   }
 
   private func finish() throws -> SearchResult {

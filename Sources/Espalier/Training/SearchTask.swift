@@ -2,26 +2,28 @@
 final class SearchTask: TrainingTask {
   let search: SearchContext
   let strategy: any SearchStrategy
-  private let validation: DataLoader?
+  private let data: SearchData
   private let directory: RunDirectory?
+  private let planning: (_ done: Int, _ count: Int) -> Void
 
   /// Makes what the strategy works with; throws where it cannot decide a choice of the space.
   ///
-  /// - Parameter data: The loaders; the strategy's steps see the training and validation part.
+  /// - Parameters:
+  ///   - data: The loaders; steps see the training and the validation part.
+  ///   - planning: Told how many of how many passes are planned ahead.
   init(
     _ net: any Layer, strategy: any SearchStrategy, data: SearchData, position: TrainingPosition,
-    options: SearchOptions, directory: RunDirectory?
+    options: SearchOptions, directory: RunDirectory?,
+    planning: @escaping (_ done: Int, _ count: Int) -> Void
   ) throws {
-    let image = data.training.imageShape
     self.strategy = strategy
+    self.data = data
     self.directory = directory
-    validation = strategy.needsValidationBatch ? data.validation : nil
-    let space = try SearchSpace(of: net, input: [image.channels, image.height, image.width])
-    let weights = try ParameterSet(net)
-    search = SearchContext(
-      model: net, space: space, weights: weights, optimizer: try options.optimizer(of: weights),
-      objective: options.objective, generator: SearchContext.generator(seed: options.seed),
-      evaluations: options.evaluations, position: position)
+    self.planning = planning
+    let image = data.training.imageShape
+    search = try SearchContext(
+      net, input: [image.channels, image.height, image.width], options: options,
+      position: position)
     try strategy.prepare(search)
   }
 
@@ -29,10 +31,25 @@ final class SearchTask: TrainingTask {
   var weightsOptimizer: any Optimizer { search.optimizer }
   var otherOptimizers: [(name: String, optimizer: any Optimizer)] { strategy.optimizers }
 
+  /// Plans all that training and the evaluations after it will need.
+  func prepare() throws {
+    var batches: [(training: Int, validation: Int?)] = []
+    for size in data.training.batchSizes {
+      if strategy.needsValidationBatch, let validation = data.validation {
+        for other in validation.batchSizes { batches.append((size, other)) }
+      } else {
+        batches.append((size, nil))
+      }
+    }
+    try search.rehearse(
+      strategy, batches: batches, evaluations: data.makeEvaluation().batchSizes,
+      progress: planning, makeBatch: data.training.zeros)
+  }
+
   func step(_ batch: Batch, at position: TrainingPosition) throws -> StepResult {
     search.position = position
     return try strategy.step(search, training: try TensorBatch(batch)) {
-      guard let validation else {
+      guard strategy.needsValidationBatch, let validation = data.validation else {
         preconditionFailure(
           "\(type(of: strategy)): asks for a validation batch, but needsValidationBatch is false")
       }
@@ -48,8 +65,11 @@ final class SearchTask: TrainingTask {
     try directory?.write(
       Architecture(strategy.architecture(), in: search.space.choices).jsonText,
       to: "epochs/\(position.epoch + 1).json")
+    let model = search.model
     switch try strategy.epochEnded(search) {
-    case .goOn: return nil
+    case .goOn:
+      if search.model !== model { try prepare() }
+      return nil
     case .stop(let reason): return reason
     }
   }
@@ -58,7 +78,7 @@ final class SearchTask: TrainingTask {
     for (name, variable) in strategy.variables { try checkpoint.add(variable, "strategy/\(name)") }
     checkpoint.file.metadata["strategy/state"] = JSONValue.object(strategy.state).compactText
     checkpoint.file.metadata["generator"] = "\(search.generator.state)"
-    if let validation { checkpoint.add(validation, "validation") }
+    if let validation = data.validation { checkpoint.add(validation, "validation") }
   }
 
   func restore(from checkpoint: Checkpoint) throws {
@@ -68,11 +88,11 @@ final class SearchTask: TrainingTask {
         try JSONValue(parsing: Array($0.utf8))
       })
     else { throw RunError("checkpoint: the state of the generator or the strategy is missing") }
-    try strategy.restore(state)
+    try strategy.restore(state, in: search)
     for (name, variable) in strategy.variables {
       try checkpoint.restore(variable, "strategy/\(name)")
     }
     search.generator.state = generator
-    if let validation { try checkpoint.restore(validation, "validation") }
+    if let validation = data.validation { try checkpoint.restore(validation, "validation") }
   }
 }

@@ -43,11 +43,10 @@ final class TrainingLoop {
 
   /// Trains to the end, from the beginning or from the directory's checkpoint.
   ///
-  /// - Parameter prepare: Called before the first step, once a checkpoint is restored.
   /// - Throws: `TrainingInterrupted` where a callback asked to stop; a checkpoint was written.
-  func run(isResuming: Bool, prepare: () throws -> Void = {}) throws {
+  func run(isResuming: Bool) throws {
     if isResuming { try resume() }
-    try prepare()
+    try task.prepare()
     // The first line's pace counts from here.
     window = MetricWindow()
     while position.epoch < position.epochCount && stopReason == nil {

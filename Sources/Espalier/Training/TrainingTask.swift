@@ -7,6 +7,8 @@ protocol TrainingTask: AnyObject {
   /// All other optimizers by name.
   var otherOptimizers: [(name: String, optimizer: any Optimizer)] { get }
 
+  /// Called before the first step, once a checkpoint is restored.
+  func prepare() throws
   /// Trains once; runs inside `step { }`.
   func step(_ batch: Batch, at position: TrainingPosition) throws -> StepResult
   /// How probable each candidate of each choice is now, for the log; reads values.
@@ -23,6 +25,8 @@ protocol TrainingTask: AnyObject {
 extension TrainingTask {
   /// None.
   var otherOptimizers: [(name: String, optimizer: any Optimizer)] { [] }
+  /// Nothing.
+  func prepare() throws {}
   /// Nothing was chosen.
   func probabilities() throws -> [String: [Double]] { [:] }
   /// Goes on.
