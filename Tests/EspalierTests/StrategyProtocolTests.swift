@@ -26,6 +26,7 @@ private final class EverythingStrategy: SearchStrategy {
     _ search: SearchContext, training: TensorBatch, validation: () throws -> TensorBatch
   ) throws -> StepResult {
     if !search.isRehearsing { seen.append((state, search.position)) }
+    var metrics: [String: Tensor] = [:]
     if search.isRehearsing || search.position.step % 3 == 2 {
       let batches = [try validation(), try validation()]
       let (loss, gradients) = try valueAndGradient(wrt: critic.parameters.map(\.variable)) {
@@ -35,9 +36,12 @@ private final class EverythingStrategy: SearchStrategy {
       baseline = 0.5 * baseline + 0.5 * (try loss.item())
       updates += 1
       best = search.randomArchitecture()
+      metrics["critic"] = loss
     }
-    return try search.trainWeights(
+    var result = try search.trainWeights(
       search.space.sampledDecisions(search.randomArchitecture()), training)
+    result.metrics.merge(metrics) { $1 }
+    return result
   }
 
   func epochEnded(_ search: SearchContext) throws -> SearchContinuation {
@@ -156,6 +160,22 @@ struct StrategyProtocolTests {
       #expect(strategy.seen.last?.position.progress == 5.0 / 15)
       #expect(strategy.seen.map { $0.state["updates"] } == [0, 0, 0, 1, 1, 1].map { .integer($0) })
     }
+  }
+
+  @Test("A metric that only some steps have is averaged over these")
+  func rareMetric() throws {
+    let strategy = EverythingStrategy()
+    let trainer = SearchTrainer(
+      InitialWeights.with(seed: 1) { ToyNet() }, strategy: strategy, data: try toyData(),
+      epochs: 5, logFrequency: 100, options: toyOptions())
+    var lines: [ProgressLine] = []
+    trainer.callbacks.progress = { lines.append($0) }
+    try trainer.train()
+    try #require(lines.map(\.step) == [1, 3, 6])
+    #expect(lines.first?.metrics["critic"] == nil)
+    // Only the third step updates; from then on the baseline is half of that step's loss.
+    let next = try #require(strategy.seen.dropFirst(3).first)
+    #expect(next.state["baseline"]?.double == lines[1].metrics["critic"].map { $0 / 2 })
   }
 
   @Test(

@@ -8,7 +8,7 @@ struct MetricWindow {
     var loss: Double
     /// The last step's loss.
     var lastLoss: Double
-    /// Mean metrics by name.
+    /// Means by name, each over the steps that have it.
     var metrics: [String: Double]
     /// Images a second.
     var imagesPerSecond: Double
@@ -27,11 +27,14 @@ struct MetricWindow {
   mutating func read() throws(DeviceError) -> Means {
     var loss = 0.0
     var last = 0.0
-    var metrics: [String: Double] = [:]
+    var sums: [String: (total: Double, count: Int)] = [:]
     for result in results {
       last = try result.loss.item()
       loss += last
-      for (name, value) in result.metrics { metrics[name, default: 0] += try value.item() }
+      for (name, value) in result.metrics {
+        sums[name, default: (0, 0)].total += try value.item()
+        sums[name]?.count += 1
+      }
     }
     let count = Double(max(results.count, 1))
     let now = monotonicNow()
@@ -40,7 +43,7 @@ struct MetricWindow {
     images = 0
     start = now
     return Means(
-      loss: loss / count, lastLoss: last, metrics: metrics.mapValues { $0 / count },
+      loss: loss / count, lastLoss: last, metrics: sums.mapValues { $0.total / Double($0.count) },
       imagesPerSecond: rate)
   }
 }

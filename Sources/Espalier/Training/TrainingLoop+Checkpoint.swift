@@ -31,7 +31,8 @@ extension TrainingLoop {
       return
     }
     let metadata = checkpoint.file.metadata
-    for (key, value) in options.metadata where metadata[key] != value {
+    for (key, value) in options.metadata.sorted(by: { $0.key < $1.key })
+    where metadata[key] != value {
       throw RunError(
         "\(directory.path): \(key) was \(metadata[key] ?? "not set"), now it is \(value); a resumed run must keep it"
       )
