@@ -144,4 +144,22 @@ struct StrategyContractTests {
     #expect(try Set(strategy.architecture().keys) == ["first", "second", "skip", "one"])
     #expect(try Set(strategy.probabilities().keys) == ["first", "second", "skip", "one"])
   }
+
+  @Test("What a search needs is planned before its first step", arguments: all)
+  func plannedAhead(name: String) throws {
+    let trainer = SearchTrainer(
+      InitialWeights.with(seed: 1) { ToyNet() }, strategy: try toyStrategy(name),
+      // Batches of 8, and a last one of 5 and of 4.
+      data: try toyData(57), epochs: 4, options: toyOptions())
+    var planned = 0
+    var misses: [Int] = []
+    trainer.callbacks.planning = { _, _ in
+      planned = EngineStatistics.threadCounters.planMisses
+    }
+    func count() { misses.append(EngineStatistics.threadCounters.planMisses - planned) }
+    trainer.callbacks.epochEnd = { _ in count() }
+    trainer.callbacks.evaluation = { _ in count() }
+    try trainer.train()
+    #expect(misses.count > 4 && misses.allSatisfy { $0 == 0 }, "\(misses)")
+  }
 }
