@@ -17,7 +17,6 @@ final class ProgressReport {
     callbacks.note = { Console.note($0) }
     callbacks.planning = { done, count in
       self.showSign("\(self.label)  planning ahead \(done)/\(count)")
-      if done == count { Console.endProgress() }
     }
     callbacks.evaluation = { count in
       self.showSign("\(self.label)  architectures evaluated with the shared weights: \(count)")
