@@ -15,7 +15,7 @@ typedef struct {
 _Static_assert(sizeof(esp_relu_depthwise_pointwise_row) ==
                  9 * sizeof(esp_operand) + sizeof(float) + sizeof(fused_shape), "the fields of fused_shape");
 _Static_assert(sizeof(esp_relu_depthwise_pointwise_backward_row) ==
-                 15 * sizeof(esp_operand) + 2 * sizeof(float) + sizeof(fused_shape), "here too");
+                 17 * sizeof(esp_operand) + 2 * sizeof(float) + sizeof(fused_shape), "here too");
 
 // The operands that both row types begin with.
 enum {

@@ -8,6 +8,7 @@
 
 enum {
   FUSED_GAMMA = 8, FUSED_SUMS, FUSED_DZ, FUSED_DX, FUSED_DEPTHWISE_GRADIENT, FUSED_POINTWISE_GRADIENT, FUSED_PARTIALS,
+  FUSED_INPUT_SUMS, FUSED_INPUT_PARTIALS,
 };
 enum { SUM_BLOCK = 1024 };  // a unit of adding partials up: elements of dwd and dwp laid end to end
 
@@ -130,6 +131,24 @@ static void ESP_NAME(backward_image)(const fused_job *job, int32_t row, int32_t 
   if (dx) ESP_NAME(backward_depthwise)(g, wd, source, t, dx, dx_stride, add);
 }
 
+// Σ dx and Σ dx·x̂ of one image: where dx is not zero, x̂ is relu(x̂).
+static void ESP_NAME(backward_input_sums)(const fused_job *job, int32_t row, int32_t image, const float *source) {
+  static const float zeros[LANES];
+  const fused_shape *g = fused_shape_of(job, row);
+  const esp_operand *o = fused_operands(job, row);
+  const int64_t pixels = (int64_t)g->h * g->w, stride = o[FUSED_DX].stride;
+  const float *dx = fused_operand(job, row, FUSED_DX) + image * pixels * stride;
+  double *partial = (double *)job->base[FUSED_INPUT_PARTIALS] + o[FUSED_INPUT_PARTIALS].offset + 2 * (int64_t)image * g->c;
+  for (int c = 0; c < g->c; c += LANES) {
+    const int n = g->c - c < LANES ? g->c - c : LANES;
+    if (n == LANES) {
+      ESP_NAME(image_sums)(source + c, g->c, dx + c, stride, pixels, LANES, zeros, partial + c, partial + g->c + c);
+    } else {
+      ESP_NAME(image_sums)(source + c, g->c, dx + c, stride, pixels, n, zeros, partial + c, partial + g->c + c);
+    }
+  }
+}
+
 // ---- tasks ----
 
 static void ESP_NAME(backward_task)(void *context, int32_t index) {
@@ -155,6 +174,7 @@ static void ESP_NAME(backward_task)(void *context, int32_t index) {
     prepared = dy + dy_size;
     for (int32_t row = task.row; row < task.end; prepared += prepared_size(fused_shape_of(job, row++))) {
       ESP_NAME(backward_image)(job, row, image, task.group, source, prepared, t, dy, fused_adds(job, row));
+      if (fused_operand(job, row, FUSED_INPUT_SUMS)) ESP_NAME(backward_input_sums)(job, row, image, source);
     }
   }
 }
@@ -179,14 +199,37 @@ static void ESP_NAME(sum_body)(void *const *base, const void *row, int64_t from,
   }
 }
 
+// A unit of merging input sums: 16 channels.
+static esp_work ESP_NAME(input_sums_measure)(const void *row) {
+  const esp_relu_depthwise_pointwise_backward_row *r = row;
+  return (esp_work){r->operand[FUSED_INPUT_SUMS].flags & ESP_ABSENT ? 0 : (r->c + 15) / 16, 10.0 * r->n + 10};
+}
+static void ESP_NAME(input_sums_body)(void *const *base, const void *row, int64_t from, int64_t to) {
+  const esp_relu_depthwise_pointwise_backward_row *r = row;
+  const esp_operand *o = r->operand;
+  float *sums = (float *)base[FUSED_INPUT_SUMS] + o[FUSED_INPUT_SUMS].offset;
+  const double *partials = (const double *)base[FUSED_INPUT_PARTIALS] + o[FUSED_INPUT_PARTIALS].offset;
+  for (int64_t c = from * 16; c < to * 16 && c < r->c; c++) {
+    double s = 0, q = 0;
+    for (int64_t image = 0; image < r->n; image++) {
+      s += partials[2 * image * r->c + c];
+      q += partials[(2 * image + 1) * r->c + c];
+    }
+    sums[c] = (float)s;
+    sums[r->c + c] = (float)q;
+  }
+}
+
 void ESP_NAME(esp_relu_depthwise_pointwise_backward_f32)(void *const *base, const void *rows, int32_t count) {
   fused_job job = {
-    .base = base, .rows = rows, .count = count, .operands = 15, .scalars = 2, .most_groups = ESP_WEIGHT_GROUPS,
+    .base = base, .rows = rows, .count = count, .operands = 17, .scalars = 2, .most_groups = ESP_WEIGHT_GROUPS,
     .summed = FUSED_DX,
   };
   const int32_t tasks = fused_divide(&job);
   esp_parallel(tasks, ESP_NAME(backward_task), &job);
   esp_split(base, rows, sizeof(esp_relu_depthwise_pointwise_backward_row), count, ESP_NAME(sum_measure),
             ESP_NAME(sum_body));
+  esp_split(base, rows, sizeof(esp_relu_depthwise_pointwise_backward_row), count, ESP_NAME(input_sums_measure),
+            ESP_NAME(input_sums_body));
 }
 #endif

@@ -309,10 +309,13 @@ typedef struct {
 // ŷ = (y − mean)·rsqrt(variance + ε); dwp = tᵀ·dy, dt = dy·wpᵀ, dwd from relu(x̂) and dt, dx = depthwiseᵀ(dt) where
 // x̂ > 0, else 0 (dx is the gradient of x̂). t is computed again. Absent dx, dwd, dwp are not computed. Absent y: there is
 // no batch norm, dy = dz. Rows that follow one another with ESP_ACCUMULATE on dx are terms of one sum.
+// Input sums, where they are not absent: Σ dx and Σ dx·x̂ of dx as this row leaves it, what the backward of the input's
+// batch norm needs; one partial an image, in order.
 typedef struct {
-  esp_operand operand[15];  // x, input mean, input variance, wd, wp, y, mean, variance, γ [k] (absent: 1),
+  esp_operand operand[17];  // x, input mean, input variance, wd, wp, y, mean, variance, γ [k] (absent: 1),
                             // sums [2,k], dz [n,oh,ow,k], dx, dwd, dwp, workspace (float: min(n, ESP_WEIGHT_GROUPS)
-                            // partials of dwd and dwp, r·s·c + c·k each)
+                            // partials of dwd and dwp, r·s·c + c·k each), input sums [2,c], workspace of those (double:
+                            // 2·n·c)
   float scalar[2];          // ε of the input's batch norm, ε of y's
   esp_i32 n, h, w, c, k, r, s, oh, ow, stride, pad, dilation;
 } esp_relu_depthwise_pointwise_backward_row;

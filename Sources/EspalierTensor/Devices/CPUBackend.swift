@@ -10,6 +10,7 @@ final class CPUBackend: Backend, @unchecked Sendable {
   static let planningAbilities = PlanningAbilities(
     fusions: [
       .fuseCombineSums, .fuseReluDepthwisePointwise, .fuseCombine, .sumSourceGradients,
+      .fuseSourceSums,
     ], rowsMixVariants: true, viewsChannels: true)
 
   func allocate(_ byteCount: Int) throws(DeviceError) -> UnsafeMutableRawPointer {

@@ -3,6 +3,29 @@ extension Pass {
   static let sumSourceGradients = Pass(name: "sum-source-gradients") { graph in
     SourceGradientMatcher(graph).run(&graph)
   }
+
+  /// Takes the sums that the backward of a source's batch norm needs while its gradient is made.
+  static let fuseSourceSums = Pass(name: "fuse-source-sums") { graph in
+    let index = GraphIndex(graph)
+    var removed: Set<Int> = []
+    for number in graph.nodes.indices {
+      let node = graph.nodes[number]
+      guard var operation = node.operation as? ReluDepthwisePointwiseBackward,
+        operation.source.hasMoments
+      else { continue }
+      let operands = [node.operands[0], node.results[0], node.operands[1], node.operands[2]]
+      let sums = index.users(of: node.results[0]).first {
+        (graph.nodes[$0].operation as? BatchNormSums)?.epsilon == operation.source.epsilon
+          && graph.nodes[$0].operands == operands
+      }
+      guard let sums else { continue }
+      operation.wantsSourceSums = true
+      graph.nodes[number].operation = operation
+      graph.nodes[number].results.insert(graph.nodes[sums].results[0], at: 1)
+      removed.insert(sums)
+    }
+    graph.nodes = graph.nodes.enumerated().compactMap { removed.contains($0) ? nil : $1 }
+  }
 }
 
 /// Finds the fused backwards whose gradients of one source go into one sum.

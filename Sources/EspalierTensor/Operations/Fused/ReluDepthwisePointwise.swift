@@ -46,13 +46,15 @@ struct ReluDepthwisePointwise: Operation {
 ///
 /// Operands: x and the moments that it is normalised by; then for each branch its weights, y, the
 /// mean, variance and sums of its batch norm, γ if that is affine, and the upstream gradient.
-/// Results: dx, the sum over all branches; for each branch the gradients of its weights if wanted.
+/// Results: dx, the sum over all branches; if wanted Σ dx and Σ dx·x̂, `[2, C]`, for the backward of
+/// the source's batch norm; for each branch the gradients of its weights if wanted.
 struct ReluDepthwisePointwiseBackward: Operation {
   static let stem = "relu_depthwise_pointwise"
   static let readsPixelStride = true
   static let writesPixelStride = true
   let source: FusedSource
   var branches: [Branch]
+  var wantsSourceSums = false
 
   struct Branch: Hashable, Sendable {
     var shape: FusedConvolutionShape
@@ -64,6 +66,7 @@ struct ReluDepthwisePointwiseBackward: Operation {
 
   func resultTypes(_ operands: [TensorType]) -> [TensorType] {
     var types = [operands[0]]
+    if wantsSourceSums { types.append(TensorType([2, operands[0].shape[1]], operands[0].dtype)) }
     var first = source.operandCount
     for branch in branches {
       let weights = branch.shape.hasDepthwise ? 2 : 1
@@ -76,7 +79,7 @@ struct ReluDepthwisePointwiseBackward: Operation {
   func emit(into builder: inout LaunchBuilder) {
     var operands = OperandSequence(builder)
     let inputs = source.inputs(&operands)
-    var result = 1
+    var result = wantsSourceSums ? 2 : 1
     func next(if isThere: Bool) -> Operand {
       defer { result += isThere ? 1 : 0 }
       return isThere ? builder.result(result) : .absent
@@ -98,11 +101,18 @@ struct ReluDepthwisePointwiseBackward: Operation {
       let groups = max(1, min(row.n, ESP_WEIGHT_GROUPS))
       let size = groups * (row.r * row.s * row.c + row.c * row.k)
       let workspace = branch.wantsWeights ? builder.workspace(Int(size), .float32) : .absent
+      // The last row leaves dx complete.
+      let hasSums = wantsSourceSums && rows.count == branches.count - 1
+      let sourceSums =
+        hasSums
+        ? [builder.result(1), builder.workspace(Int(2 * row.n * row.c), .float64)]
+        : [.absent, .absent]
       rows.append(
         (
           inputs + weights + norm
             + [gamma, sums, upstream, builder.result(0).accumulating(!rows.isEmpty)]
-            + [dwd, dwp, workspace], [Scalar(source.epsilon), Scalar(branch.epsilon)], row
+            + [dwd, dwp, workspace] + sourceSums,
+          [Scalar(source.epsilon), Scalar(branch.epsilon)], row
         ))
     }
     builder.emitRows(.reluDepthwisePointwiseBackward, .float32, rows)
