@@ -12,7 +12,7 @@ struct EvaluateCommand: ParsableCommand {
         espalier evaluate --space darts --architecture runs/b/architecture.json \\
           --data fashion-mnist-mini --checkpoint runs/b/checkpoint.safetensors
 
-      A checkpoint says how its network is made; a flag that contradicts it is an error. Without
+      A checkpoint says how its network is made; a flag that contradicts it is an error. Without \
       one the weights are fresh. --set images=N looks at the first N test images.
       """)
 

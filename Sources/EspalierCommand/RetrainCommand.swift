@@ -9,14 +9,16 @@ struct RetrainCommand: ParsableCommand {
     discussion: """
       Example:
         espalier retrain --space darts --architecture runs/a/architecture.json \\
-          --data fashion-mnist-mini --epochs 10 --set channels=16 --set cells=5 --output runs/b
+          --data fashion-mnist-mini --epochs 10 --set channels=16 \\
+          --set cells=5 --output runs/b
 
-      --baseline also trains a random architecture at equal budget; then --output holds the run
+      --baseline also trains a random architecture at equal budget; then --output holds the run \
       folders `retrain` and `baseline`. With --seeds K each of these holds K run folders `seed-S`.
-      Settings: `espalier space show SPACE`, and images, test_images, split, learning_rate,
-      final_learning_rate, momentum, weight_decay, clip_norm, crop, flip, cutout, drop_path.
-      Colour images of at least 32 pixels get crop 4, flip, cutout 16 and drop_path 0.2 by default,
-      other images nothing.
+
+      Settings: `espalier space show SPACE`, and images, test_images, split, learning_rate, \
+      final_learning_rate, momentum, weight_decay, clip_norm, crop, flip, cutout, drop_path. \
+      Colour images of at least 32 pixels get crop 4, flip, cutout 16 and drop_path 0.2 by \
+      default, other images nothing.
       """)
 
   @OptionGroup var task: TaskOptions

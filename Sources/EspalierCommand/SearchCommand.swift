@@ -8,13 +8,16 @@ struct SearchCommand: ParsableCommand {
     abstract: "Train a supernet by a strategy and write the best architecture.",
     discussion: """
       Example:
-        espalier search --space darts --strategy darts --data fashion-mnist-mini --epochs 5 \\
-          --set channels=8 --set cells=3 --output runs/a
+        espalier search --space darts --strategy darts --data fashion-mnist-mini \\
+          --epochs 5 --set channels=8 --set cells=3 --output runs/a
 
-      Writes architecture.json, config.json, log.jsonl, epochs/, checkpoints and summary.json.
-      Ctrl-C stops after the step with a checkpoint; --resume goes on bit for bit.
-      Settings: `espalier space show SPACE`, `espalier strategies`; common ones are images,
-      test_images, split, evaluations, learning_rate, momentum, weight_decay, clip_norm, crop, flip.
+      Writes architecture.json, config.json, log.jsonl, epochs/, checkpoints and summary.json. \
+      Ctrl-C stops after the step with a checkpoint, a second one at once; --resume goes on bit \
+      for bit.
+
+      Settings: `espalier space show SPACE`, `espalier strategies`; common ones are images, \
+      test_images, split, evaluations, learning_rate, momentum, weight_decay, clip_norm, crop, \
+      flip.
       """)
 
   @OptionGroup var task: TaskOptions
