@@ -103,7 +103,7 @@ struct RootCommand: ParsableCommand {
     version: CommandLineTool.version,
     subcommands: [
       SearchCommand.self, RetrainCommand.self, EvaluateCommand.self, ExportCommand.self,
-      SpaceCommand.self, StrategiesCommand.self, DevicesCommand.self,
+      SpaceCommand.self, StrategiesCommand.self, DevicesCommand.self, DoctorCommand.self,
     ])
 }
 
