@@ -53,6 +53,11 @@ struct RetrainCommand: ParsableCommand {
     if resumed != nil, let output = options.output, let summary = RetrainPlan.finished(in: output) {
       return report(summary, output)
     }
+    if options.resume && resumed == nil {
+      // A checkpoint whose weights are inherited names the space.
+      let names = ["space", "architecture", "data"].filter { $0 != "space" || inherit == nil }
+      try fields.requireBeginning(names, output: options.output)
+    }
     let plan = try RetrainPlan(
       fields, given: given, resumedFolder: resumed.flatMap { _ in options.output })
     let folder = try RunFolder(output: options.output, isResuming: options.resume, json: task.json)

@@ -48,14 +48,14 @@ struct RunFields: Equatable {
 
   /// Reads a configuration file.
   init(file path: String) throws {
-    let bytes: Data
+    let bytes: [UInt8]
     do {
-      bytes = try Data(contentsOf: URL(fileURLWithPath: path))
+      bytes = try InputFile.bytes(of: path)
     } catch {
-      throw UsageError("\(path): cannot be read: \(Failure.reason(error))")
+      throw UsageError("\(path): cannot be read: \(error.reason)")
     }
     do {
-      guard case .object(let object) = try JSONValue(parsing: Array(bytes)) else {
+      guard case .object(let object) = try JSONValue(parsing: bytes) else {
         throw UsageError("\(path): expected a JSON mapping, a run's config.json")
       }
       self.init(object)

@@ -79,6 +79,15 @@ extension RunFields {
     return nil
   }
 
+  /// Throws where `--resume` found no run and flags that begin one are missing.
+  func requireBeginning(_ names: [String], output: String?) throws(UsageError) {
+    let missing = names.filter { self[$0] == nil }.map { "--\($0)" }
+    guard !missing.isEmpty, let output else { return }
+    throw UsageError(
+      "--resume: there is no run in \(output) to go on with; to begin one there, give "
+        + missing.joined(separator: ", "))
+  }
+
   /// Flags over the resumed run, or over the file that `--config` names.
   static func merged(
     given: RunFields, config: String?, resumed: RunFields?, output: String?, verb: String

@@ -40,6 +40,9 @@ struct SearchCommand: ParsableCommand {
     let resumed = options.resume ? try RunFields.resumed(options.output, verb: "search") : nil
     let fields = try RunFields.merged(
       given: given, config: task.config, resumed: resumed, output: options.output, verb: "search")
+    if options.resume && resumed == nil {
+      try fields.requireBeginning(["space", "strategy", "data"], output: options.output)
+    }
     if resumed != nil, let output = options.output,
       FileManager.default.fileExists(atPath: "\(output)/summary.json")
     {

@@ -33,7 +33,7 @@ public final class RunDirectory {
       do {
         try manager.createDirectory(atPath: path, withIntermediateDirectories: true)
       } catch {
-        throw RunError("\(path) cannot be made: \(error.localizedDescription)")
+        throw RunError("\(path) cannot be made: \(systemReason(error))")
       }
     }
     guard manager.isWritableFile(atPath: path) else { throw RunError("\(path) cannot be written") }
@@ -64,8 +64,11 @@ public final class RunDirectory {
       let folder = (target as NSString).deletingLastPathComponent
       try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
       try AtomicFile.write(Array(text.utf8), to: target)
+    } catch let error as AtomicFileError {
+      // Names the file already.
+      throw RunError("\(error)")
     } catch {
-      throw RunError("\(target) cannot be written: \(error)")
+      throw RunError("\(target) cannot be written: \(systemReason(error))")
     }
   }
 
@@ -75,7 +78,7 @@ public final class RunDirectory {
     do {
       bytes = Array(try Data(contentsOf: URL(fileURLWithPath: file(name))))
     } catch {
-      throw RunError("\(file(name)) cannot be read: \(error.localizedDescription)")
+      throw RunError("\(file(name)) cannot be read: \(systemReason(error))")
     }
     do {
       return try JSONValue(parsing: bytes)
@@ -102,7 +105,7 @@ public final class RunDirectory {
     do {
       try FileManager.default.removeItem(atPath: file("candidates.jsonl"))
     } catch {
-      throw RunError("\(file("candidates.jsonl")) cannot be removed: \(error.localizedDescription)")
+      throw RunError("\(file("candidates.jsonl")) cannot be removed: \(systemReason(error))")
     }
   }
 
@@ -120,7 +123,7 @@ public final class RunDirectory {
       }
       try handle?.write(contentsOf: Data(text.utf8))
     } catch {
-      throw RunError("\(target) cannot be written: \(error)")
+      throw RunError("\(target) cannot be written: \(systemReason(error))")
     }
   }
 
