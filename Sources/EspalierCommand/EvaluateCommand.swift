@@ -48,9 +48,8 @@ struct EvaluateCommand: ParsableCommand {
         facts?.kind == "search" ? try work.makeSupernet() : try work.makeRetrainingNetwork()
       try net.apply(choices)
       if let facts { try facts.checkpoint.restore(net, name: facts.file) }
-      try report(
-        measure(net, work, batch, mode: facts?.kind == "search" ? .supernetEvaluation : .evaluation)
-      )
+      let mode: Mode = facts?.kind == "search" ? .supernetEvaluation : .evaluation
+      report(try Heartbeat.during("evaluate") { _ in try measure(net, work, batch, mode: mode) })
     }
   }
 

@@ -36,6 +36,9 @@ struct RetrainCommand: ParsableCommand {
   @Flag(help: "Also train the first architecture that `random` draws with the next seed.")
   var baseline = false
 
+  @Flag(help: "Check everything and say what would run, without writing anything.")
+  var dryRun = false
+
   func run() throws {
     var given = try task.given()
     options.add(to: &given)
@@ -50,16 +53,18 @@ struct RetrainCommand: ParsableCommand {
         names: baseline ? ["config.json", "retrain.json"] : ["config.json"]) : nil
     let fields = try RunFields.merged(
       given: given, config: task.config, resumed: resumed, output: options.output, verb: "retrain")
-    if resumed != nil, let output = options.output, let summary = RetrainPlan.finished(in: output) {
-      return report(summary, output)
-    }
     if options.resume && resumed == nil {
       // A checkpoint whose weights are inherited names the space.
       let names = ["space", "architecture", "data"].filter { $0 != "space" || inherit == nil }
       try fields.requireBeginning(names, output: options.output)
     }
+    if resumed != nil, let output = options.output, let summary = RetrainPlan.finished(in: output) {
+      return report(summary, output)
+    }
     let plan = try RetrainPlan(
       fields, given: given, resumedFolder: resumed.flatMap { _ in options.output })
+    for warning in plan.warnings { Console.note("warning: \(warning)") }
+    if dryRun { return try plan.describe(json: task.json) }
     let folder = try RunFolder(output: options.output, isResuming: options.resume, json: task.json)
     do {
       try plan.writeConfiguration(to: folder.directory)

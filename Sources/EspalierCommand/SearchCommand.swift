@@ -49,6 +49,7 @@ struct SearchCommand: ParsableCommand {
       return try report(RunDirectory(output, isResuming: true))
     }
     let plan = try SearchPlan(fields, given: given)
+    for warning in plan.warnings { Console.note("warning: \(warning)") }
     if dryRun { return try plan.describe(json: task.json) }
     let folder = try RunFolder(output: options.output, isResuming: options.resume, json: task.json)
     do {
