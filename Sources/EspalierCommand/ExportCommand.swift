@@ -78,8 +78,10 @@ struct ExportCommand: ParsableCommand {
   /// - Parameter force: Whether a file with other contents is replaced.
   /// - Throws: `UsageError` where there is such a file, `RunError` where it cannot be written.
   static func write(_ text: String, to path: String, force: Bool) throws {
+    var status = stat()
+    // What is no file, the writer refuses.
     let isOther =
-      FileManager.default.fileExists(atPath: path)
+      stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
       && FileManager.default.contents(atPath: path) != Data(text.utf8)
     if isOther && !force {
       throw UsageError(

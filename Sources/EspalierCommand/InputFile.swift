@@ -1,14 +1,29 @@
+import Espalier
 import Foundation
 
 /// Small files that a user names, pipes included.
 enum InputFile {
-  /// Why a file cannot be read, in plain words.
-  struct Unreadable: Error { let reason: String }
+  /// Why a file cannot be read, in the operating system's words.
+  private struct Unreadable: Error { let reason: String }
 
   private static let largest = 1 << 24
 
+  /// The contents as a JSON mapping.
+  ///
+  /// - Parameter expected: What the file should be, for the error.
+  static func object(of path: String, expected: String) throws(UsageError) -> JSONObject {
+    do {
+      if case .object(let object) = try JSONValue(parsing: try bytes(of: path)) { return object }
+    } catch let error as Unreadable {
+      throw UsageError("\(path): cannot be read: \(error.reason)")
+    } catch {
+      throw UsageError("\(path): \(error)")
+    }
+    throw UsageError("\(path): expected a JSON mapping, \(expected)")
+  }
+
   /// The whole contents, at most 16 MiB.
-  static func bytes(of path: String) throws(Unreadable) -> [UInt8] {
+  private static func bytes(of path: String) throws(Unreadable) -> [UInt8] {
     let descriptor = open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { throw Unreadable(reason: String(cString: strerror(errno))) }
     defer { close(descriptor) }

@@ -75,11 +75,8 @@ struct RetrainPlan {
 
   /// The summary of a finished retraining, or nil.
   static func finished(in path: String) -> JSONObject? {
-    guard let directory = try? RunDirectory(path, isResuming: true),
-      case .object(let object)? = try? directory.read("summary.json"),
-      object["test_accuracy"] != nil
-    else { return nil }
-    return object
+    let object = try? InputFile.object(of: "\(path)/summary.json", expected: "a run's summary")
+    return object?["test_accuracy"] == nil ? nil : object
   }
 
   /// All that is needed to repeat one training, or all of them.

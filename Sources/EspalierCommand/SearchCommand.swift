@@ -46,7 +46,7 @@ struct SearchCommand: ParsableCommand {
     if resumed != nil, let output = options.output,
       FileManager.default.fileExists(atPath: "\(output)/summary.json")
     {
-      return try report(RunDirectory(output, isResuming: true))
+      return try report(output)
     }
     let plan = try SearchPlan(fields, given: given)
     for warning in plan.warnings { Console.note("warning: \(warning)") }
@@ -62,22 +62,20 @@ struct SearchCommand: ParsableCommand {
       folder.abandonIfUntouched()
       throw error
     }
-    try report(folder.directory)
+    try report(folder.path)
   }
 
   /// Prints the result of a finished run.
-  private func report(_ directory: RunDirectory) throws {
-    guard case .object(var object) = try directory.read("summary.json") else {
-      throw UsageError("\(directory.file("summary.json")): expected a JSON mapping")
-    }
-    let architecture = try directory.read("architecture.json")
+  private func report(_ path: String) throws {
+    var object = try InputFile.object(of: "\(path)/summary.json", expected: "a run's summary")
     if task.json {
-      object["output"] = .string(directory.path)
-      object["architecture"] = architecture
+      object["output"] = .string(path)
+      object["architecture"] = .object(
+        try InputFile.object(of: "\(path)/architecture.json", expected: "a run's architecture"))
       return Console.output(JSONValue.object(object).compactText)
     }
     var table = Table(["search", ""])
-    table.add(["architecture", directory.file("architecture.json")])
+    table.add(["architecture", "\(path)/architecture.json"])
     for (key, label) in [
       ("validation_accuracy", "validation accuracy, shared weights"),
       ("random_baseline_accuracy", "best of random architectures"),

@@ -5,7 +5,9 @@ import Testing
 @Suite("kill -9", .serialized)
 struct KillTests {
   /// Where in a run a kill came.
-  private enum Phase: CaseIterable { case beforeFirstCheckpoint, betweenCheckpoints, afterTraining }
+  private enum Phase: String, CaseIterable {
+    case beforeFirstCheckpoint, betweenCheckpoints, afterTraining
+  }
 
   private static let steps = 24
   private let runner: CommandRunner
@@ -66,40 +68,48 @@ struct KillTests {
       .replacing("evaluations=2", with: "evaluations=12")
       .replacing("--strategy darts", with: "--strategy \(strategy)")
       .split(separator: " ").map(String.init)
-    let pace = try runWhole(arguments)
+    var pace = try runWhole(arguments)
     let environment = ProcessInfo.processInfo.environment["ESPALIER_KILL_SEED"]
     let seed = environment.flatMap { UInt64($0) } ?? UInt64.random(in: 0...99999)
     print("kills of \(strategy) from seed \(seed); ESPALIER_KILL_SEED=\(seed) repeats them")
     var generator = SplitMix64(state: seed)
     var kills: [Phase] = []
-    // A run that was done before its signal counts for nothing and begins again.
+    /// Ends the run undisturbed, and begins another one.
+    func endAndBeginAgain() throws {
+      let result = try runner.run(arguments + ["--output", "killed", "--resume"])
+      #expect(result.code == 0, "\(result.errors)")
+      try expectSame(seed)
+      try FileManager.default.removeItem(atPath: runner.path("killed"))
+    }
     for _ in 0..<3 * count where kills.count < count {
+      let aim: Phase =
+        kills.count < count / 4 || !kills.contains(.beforeFirstCheckpoint)
+        ? .beforeFirstCheckpoint
+        : kills.count < 3 * count / 4 ? .betweenCheckpoints : .afterTraining
       let running = try runner.start(arguments + ["--output", "killed", "--resume"])
-      let before = runner.step(of: "killed")
       let longest: Double
-      switch kills.count {
-      case ..<(count / 4): longest = pace.firstCheckpoint * 0.9
-      case ..<(3 * count / 4):
-        let next = before + Int.random(in: 1...2, using: &generator)
+      switch aim {
+      case .beforeFirstCheckpoint: longest = pace.firstCheckpoint
+      case .betweenCheckpoints:
+        let next = runner.step(of: "killed") + Int.random(in: 1...2, using: &generator)
         running.wait(until: { runner.step(of: "killed") >= min(next, KillTests.steps) })
         longest = pace.step
-      default:
+      case .afterTraining:
         running.wait(until: { runner.step(of: "killed") >= KillTests.steps })
-        longest = before < KillTests.steps ? pace.evaluations / 2 : pace.firstCheckpoint
+        longest = pace.evaluations
       }
       Thread.sleep(forTimeInterval: .random(in: 0...longest, using: &generator))
       running.signal(SIGKILL)
       let isKilled = running.wait().isKilled
-      if let phase = phase(), isKilled {
-        kills.append(phase)
-      } else {
-        let result = try runner.run(arguments + ["--output", "killed", "--resume"])
-        #expect(result.code == 0, "\(result.errors)")
-        try expectSame(seed)
-        try FileManager.default.removeItem(atPath: runner.path("killed"))
-      }
+      let landed = isKilled ? phase() : nil
+      if let landed { kills.append(landed) }
+      // Too late: the machine is faster than it was.
+      if landed == nil { pace.evaluations *= 0.6 }
+      if aim == .beforeFirstCheckpoint && landed != aim { pace.firstCheckpoint *= 0.6 }
+      if landed == nil || aim == .beforeFirstCheckpoint && landed != aim { try endAndBeginAgain() }
     }
-    #expect(kills.count == count, "\(kills), seed \(seed)")
+    print("kills of \(strategy):", kills.map(\.rawValue).joined(separator: ", "))
+    #expect(kills.count == count, "seed \(seed)")
     for phase in Phase.allCases { #expect(kills.contains(phase), "\(phase), seed \(seed)") }
     let result = try runner.run(arguments + ["--output", "killed", "--resume"])
     #expect(result.code == 0, "\(result.errors)")

@@ -86,6 +86,58 @@ struct ResumeTests {
     #expect(result.code == 0, "\(result.errors)")
     #expect(result.errors.contains("using damaged/checkpoint.previous.safetensors"))
     try expectSame("whole", "damaged", results)
+    // With none before it, or a damaged one, nothing can go on.
+    try FileManager.default.removeItem(atPath: runner.path("damaged/summary.json"))
+    let half = checkpoint.prefix(checkpoint.count / 2)
+    try half.write(to: URL(fileURLWithPath: runner.path("damaged/checkpoint.safetensors")))
+    let previous = "damaged/checkpoint.previous.safetensors"
+    try half.write(to: URL(fileURLWithPath: runner.path(previous)))
+    try runner.expectFailure(
+      "search --output damaged --resume",
+      naming: ["damaged/checkpoint.safetensors: damaged", "\(previous) is damaged too", "another"])
+    try FileManager.default.removeItem(atPath: runner.path(previous))
+    try runner.expectFailure(
+      "search --output damaged --resume",
+      naming: ["damaged/checkpoint.safetensors: damaged", "no earlier \(previous)", "another"])
+    #expect(try runner.bytes("damaged/checkpoint.safetensors") == half, "nothing is overwritten")
+  }
+
+  @Test("without a run --resume begins one, or says what it needs for that")
+  func nothing() throws {
+    try runner.expectFailure(
+      "search --resume --output a", naming: ["no run in a", "--space, --strategy, --data"])
+    try runner.expectFailure(
+      "search --resume --output a --space darts --data synthetic", naming: ["give --strategy"])
+    try runner.expectFailure(
+      "retrain --resume --output a --data synthetic", naming: ["give --space, --architecture"])
+    #expect(!runner.has("a"))
+    #expect(try runner.run(Tiny.search + " --resume --output a").code == 0)
+    #expect(runner.has("a/summary.json"))
+  }
+
+  @Test("a finished run that may only be read prints its result again")
+  func readOnly() throws {
+    let first = try runner.run(Tiny.search + " --output a --json")
+    #expect(first.code == 0, "\(first.errors)")
+    let bash = Process()
+    bash.executableURL = URL(fileURLWithPath: "/bin/bash")
+    // Root may write everywhere, so another user runs a copy.
+    bash.arguments = [
+      "-c",
+      """
+      cp "$0" tool && chmod -R a+rX,a-w .
+      [ "$(id -u)" = 0 ] && as='setpriv --reuid 65534 --clear-groups'
+      $as ./tool search --resume --output a --json && $as ./tool space export mnist -o a/space.json
+      code=$?
+      chmod -R u+w .
+      exit $code
+      """, CommandRunner.binary,
+    ]
+    bash.currentDirectoryURL = URL(fileURLWithPath: runner.folder)
+    let result = try RunningCommand(bash, folder: runner.folder).wait()
+    #expect(try JSONValue(parsing: Array(result.output.utf8)) == .object(first.json()))
+    runner.expectOneLine(result, naming: ["a/space.json", "Permission denied"])
+    #expect(result.code == 1)
   }
 
   @Test("two processes never write one folder")

@@ -36,7 +36,9 @@ public final class RunDirectory {
         throw RunError("\(path) cannot be made: \(systemReason(error))")
       }
     }
-    guard manager.isWritableFile(atPath: path) else { throw RunError("\(path) cannot be written") }
+    guard access(path, W_OK | X_OK) == 0 else {
+      throw RunError("\(path) cannot be written: \(String(cString: strerror(errno)))")
+    }
   }
 
   /// The first free folder `runs/N`.
