@@ -37,6 +37,7 @@ struct EvaluateCommand: ParsableCommand {
       fields, given: given, dataSeed: given["seed"] == nil ? facts?.dataSeed : nil,
       extra: SettingDescription.common)
     try facts?.requireSameImages(work)
+    for warning in SizeWarnings.evaluate(work) { Console.note("warning: \(warning)") }
     let space = try work.space.searchSpace(work.spaceSettings)
     let choices = Architecture(try read.resolved(against: space.choices), in: space.choices)
     if let trained = facts?.architecture, trained != choices {

@@ -5,7 +5,10 @@ import Foundation
 final class RunFolder {
   let path: String
   let directory: RunDirectory
+  /// Whether the folder itself was made here.
   private let isNew: Bool
+  /// Whether nothing was in it.
+  private let isFresh: Bool
   private let lock: CInt
 
   /// Makes or opens the folder.
@@ -19,6 +22,7 @@ final class RunFolder {
     if output == nil { json ? Console.note(path) : Console.output(path) }
     self.path = path
     isNew = output == nil || !FileManager.default.fileExists(atPath: path)
+    isFresh = isNew || (try? FileManager.default.contentsOfDirectory(atPath: path)) == []
     do {
       directory = try RunDirectory(path, isResuming: isResuming)
     } catch {
@@ -47,13 +51,13 @@ final class RunFolder {
     }
   }
 
-  /// Removes the folder again where it was made for a run that never took a step.
+  /// Leaves the folder as it was where it was made or filled for a run that never took a step.
   func abandonIfUntouched() {
-    guard isNew, !directory.has("log.jsonl"), !directory.has("checkpoint.safetensors") else {
+    guard isFresh, !directory.has("log.jsonl"), !directory.has("checkpoint.safetensors") else {
       return
     }
     for name in ["config.json", "architecture.json"] { unlink(directory.file(name)) }
-    rmdir(path)
+    if isNew { rmdir(path) }
   }
 }
 

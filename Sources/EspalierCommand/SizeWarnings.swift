@@ -30,6 +30,15 @@ struct SizeWarnings {
     return warnings.texts
   }
 
+  /// Of an evaluation, where `images` counts test images too.
+  static func evaluate(_ task: WorkTask) -> [String] {
+    var warnings = SizeWarnings(task)
+    for name in ["images", "test_images"] {
+      warnings.check(name, against: task.data.test.count, "test")
+    }
+    return warnings.texts
+  }
+
   private mutating func checkCounts(isTesting: Bool) {
     check("images", against: task.data.train.count, "training")
     if isTesting { check("test_images", against: task.data.test.count, "test") }

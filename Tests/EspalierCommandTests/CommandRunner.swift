@@ -154,9 +154,19 @@ final class RunningCommand {
 
   func signal(_ number: Int32) { kill(process.processIdentifier, number) }
 
-  /// Waits until a condition holds, or the binary ends.
-  func wait(until holds: () -> Bool) {
-    while process.isRunning && !holds() { Thread.sleep(forTimeInterval: 0.002) }
+  /// What it has written on standard error.
+  var errorsSoFar: String { (try? String(contentsOfFile: errorPath, encoding: .utf8)) ?? "" }
+
+  /// Waits until a condition holds, or the binary ends; one that never holds is a failure.
+  func wait(until holds: () -> Bool, sourceLocation: SourceLocation = #_sourceLocation) {
+    let start = Date()
+    while process.isRunning && !holds() {
+      guard Date().timeIntervalSince(start) < 120 else {
+        Issue.record("the condition never held: \(errorsSoFar)", sourceLocation: sourceLocation)
+        return signal(SIGKILL)
+      }
+      Thread.sleep(forTimeInterval: 0.002)
+    }
   }
 
   /// Whether the binary has its own handler for a signal.

@@ -35,6 +35,45 @@ struct SizeTests {
     }
   }
 
+  @Test("an evaluation of more images than there are is warned of")
+  func evaluate() throws {
+    try runner.write(#"{"conv1": "conv3x3", "skipcon": []}"#, to: "m.json")
+    // Twenty images of 28x28 pixels, so that all of them are looked at in no time.
+    for (name, header) in [("train", 20), ("t10k", 20)] as [(String, UInt8)] {
+      let shape: [UInt8] = [0, 0, 8, 3, 0, 0, 0, header, 0, 0, 0, 28, 0, 0, 0, 28]
+      let pixels = (0..<Int(header) * 784).map { UInt8(truncatingIfNeeded: $0 &* 7) }
+      try Data(shape + pixels).write(
+        to: URL(fileURLWithPath: runner.path("\(name)-images-idx3-ubyte")))
+      try Data([0, 0, 8, 1, 0, 0, 0, header] + (0..<header).map { $0 % 10 }).write(
+        to: URL(fileURLWithPath: runner.path("\(name)-labels-idx1-ubyte")))
+    }
+    let rest = "evaluate --space mnist --architecture m.json --data mnist:. --set images="
+    #expect(try warnings(rest + "20").isEmpty)
+    let lines = try warnings(rest + "21")
+    #expect(lines.count == 1 && lines[0].contains("mnist has 20 test images"), "\(lines)")
+  }
+
+  @Test("long work gives a sign of life every few seconds")
+  func signOfLife() throws {
+    // A debug build needs far longer than this test to plan a network of this size.
+    let running = try runner.start(
+      "search --space darts --strategy darts --data fashion-mnist-mini --epochs 1 --output out"
+        .split(separator: " ").map(String.init))
+    running.wait(until: { running.errorsSoFar.contains(" choices, ") })
+    var (lines, longest, last) = (0, 0.0, Date())
+    while running.process.isRunning && lines < 3 && longest < 30 {
+      Thread.sleep(forTimeInterval: 0.05)
+      let now = running.errorsSoFar.split(separator: "\n").count
+      longest = max(longest, Date().timeIntervalSince(last))
+      if now > lines { (lines, last) = (now, Date()) }
+    }
+    running.signal(SIGKILL)
+    let result = running.wait()
+    #expect(result.isKilled, "it was not long enough: \(result.errors)")
+    // Five seconds, and what a busy machine adds.
+    #expect(longest < 15, "\(result.errors)")
+  }
+
   @Test("a retraining says its size before it begins, and warns of its test images too")
   func retrain() throws {
     try runner.write(#"{"conv1": "conv3x3", "skipcon": []}"#, to: "m.json")
