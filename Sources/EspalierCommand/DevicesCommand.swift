@@ -11,7 +11,9 @@ struct DevicesCommand: ParsableCommand {
 
   func run() {
     let devices = DeviceList.all()
-    if let problem = DeviceList.openCLProblem() { Console.note("no OpenCL device: \(problem)") }
+    if let problem = DeviceList.openCLProblem() {
+      Console.note("no OpenCL device: \(problem); see `espalier doctor`")
+    }
     Console.output(
       json
         ? JSONValue.array(devices.map(\.json)).compactText : DeviceInformation.table(of: devices))
