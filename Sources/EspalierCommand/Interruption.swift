@@ -29,7 +29,7 @@ enum Interruption {
         if isFirst {
           say("espalier: stopping after this step (once more to stop now)\n")
         } else {
-          say("espalier: stopped at once; --resume goes on from the last checkpoint\n")
+          say("espalier: stopped at once; go on with --resume\n")
           _exit(128 + number)
         }
         errno = saved

@@ -46,6 +46,7 @@ struct RetrainCommand: ParsableCommand {
     given["inherit"] = inherit.map(absolutePath)
     given["seeds"] = seeds.map(String.init)
     if baseline { given["baseline"] = "true" }
+    try RunFolder.requireFree(options.output, isResuming: options.resume)
     let resumed =
       options.resume
       ? try RunFields.resumed(

@@ -36,6 +36,15 @@ final class RunFolder {
 
   deinit { close(lock) }
 
+  /// Throws where a run cannot begin in `output`, before anything is loaded or made.
+  static func requireFree(_ output: String?, isResuming: Bool) throws(UsageError) {
+    guard let output, !isResuming else { return }
+    let contents = try? FileManager.default.contentsOfDirectory(atPath: output)
+    guard let contents, !contents.isEmpty else { return }
+    throw UsageError(
+      "--output \(output) is not empty; choose another --output, or go on with --resume")
+  }
+
   /// Makes the first free `runs/N`; two processes never get the same.
   private static func makeNext() throws -> String {
     let parent = "runs"

@@ -37,6 +37,7 @@ struct SearchCommand: ParsableCommand {
     options.add(to: &given)
     given["strategy"] = strategy
     if noBaseline { given["baseline"] = "false" }
+    try RunFolder.requireFree(options.output, isResuming: options.resume)
     let resumed = options.resume ? try RunFields.resumed(options.output, verb: "search") : nil
     let fields = try RunFields.merged(
       given: given, config: task.config, resumed: resumed, output: options.output, verb: "search")

@@ -99,6 +99,8 @@ struct InputTests {
     try runner.write("mine", to: "out/notes.txt")
     try runner.write("mine", to: "file")
     try runner.expectFailure(Tiny.search + " --output out", naming: ["out", "not empty"])
+    try runner.expectFailure(
+      Tiny.search + " --output out --dry-run", naming: ["out", "not empty"])
     try runner.expectFailure(Tiny.search + " --output file", naming: ["file"])
     try runner.expectFailure(Tiny.search + " --output file/below", naming: ["file/below"])
     try runner.expectFailure(
