@@ -67,6 +67,34 @@ struct OutputTests {
     #expect(result.errors.isEmpty, "\(result.errors)")
   }
 
+  @Test("a slow reader of a pipe that does not block gets everything")
+  func slowReader() throws {
+    let whole = try runner.run("space show darts --set channels=2 --json").output
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: CommandRunner.binary)
+    process.arguments = ["space", "show", "darts", "--set", "channels=2", "--json"]
+    let pipe = Pipe()
+    let end = pipe.fileHandleForWriting.fileDescriptor
+    #expect(fcntl(end, F_SETFL, fcntl(end, F_GETFL) | O_NONBLOCK) == 0)
+    // F_SETPIPE_SZ: less than the text.
+    #expect(fcntl(end, 1031, 4096) == 4096)
+    #expect(whole.utf8.count > 4096)
+    process.standardOutput = pipe
+    try process.run()
+    // Until the pipe is full and the next write was tried.
+    var waiting: CInt = 0
+    for _ in 0..<3000 where waiting < 4096 {
+      Thread.sleep(forTimeInterval: 0.01)
+      _ = ioctl(pipe.fileHandleForReading.fileDescriptor, UInt(FIONREAD), &waiting)
+    }
+    Thread.sleep(forTimeInterval: 0.2)
+    let text = String(
+      decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+    process.waitUntilExit()
+    #expect(process.terminationStatus == 0)
+    #expect(text == whole)
+  }
+
   @Test("the verbs are listed for one that does not exist")
   func verbs() throws {
     try runner.expectFailure("bogus", naming: ["'bogus'", "search, retrain, evaluate", "doctor"])
