@@ -35,6 +35,29 @@ struct SignalTests {
     }
   }
 
+  @Test("the first stops in whichever of several trainings it comes")
+  func several() throws {
+    try runner.write(Tiny.architecture, to: "a.json")
+    let command =
+      Tiny.retrain.replacing("--epochs 2", with: "--epochs 4")
+      + " --set checkpoint_interval=1 --architecture a.json --seeds 2 "
+    #expect(try runner.run(command + "--output whole").code == 0)
+    for folder in ["stopped/seed-0", "stopped/seed-1"] {
+      let running = try start(command + "--output stopped --resume")
+      running.wait(until: { runner.step(of: folder) >= 1 })
+      running.signal(SIGTERM)
+      let result = running.wait()
+      #expect(result.code == 143, "\(result.errors)")
+      #expect(!runner.has("\(folder)/summary.json"))
+    }
+    #expect(try runner.run("retrain --output stopped --resume").code == 0)
+    for folder in ["seed-0", "seed-1"] {
+      #expect(
+        try runner.bytes("whole/\(folder)/checkpoint.safetensors")
+          == runner.bytes("stopped/\(folder)/checkpoint.safetensors"), "\(folder)")
+    }
+  }
+
   @Test("a second ends at once and leaves the last checkpoint whole")
   func second() throws {
     let running = try start(SignalTests.search + " --output stopped")
