@@ -39,8 +39,7 @@ final class SupernetStep: TrainingStep {
     let validation = batches[(2 * number + 1) % batches.count]
     let result = try step(random: RandomState(seed: 0, step: UInt32(number + 1))) {
       try strategy.step(
-        search, training: try TensorBatch(training),
-        validation: strategy.needsValidationBatch ? try TensorBatch(validation) : nil)
+        search, training: try TensorBatch(training), validation: { try TensorBatch(validation) })
     }
     return try result.loss.item()
   }
@@ -74,9 +73,9 @@ final class PathSampling: SearchStrategy {
 
   func prepare(_ search: SearchContext) throws {}
 
-  func step(_ search: SearchContext, training: TensorBatch, validation: TensorBatch?) throws
-    -> StepResult
-  {
+  func step(
+    _ search: SearchContext, training: TensorBatch, validation: () throws -> TensorBatch
+  ) throws -> StepResult {
     decisions = [:]
     for choice in search.space.choices {
       let indices = choice.candidateNames.indices
@@ -108,9 +107,9 @@ private final class ContextProbe: SearchStrategy {
     context = search
     try strategy.prepare(search)
   }
-  func step(_ search: SearchContext, training: TensorBatch, validation: TensorBatch?) throws
-    -> StepResult
-  { try strategy.step(search, training: training, validation: validation) }
+  func step(
+    _ search: SearchContext, training: TensorBatch, validation: () throws -> TensorBatch
+  ) throws -> StepResult { try strategy.step(search, training: training, validation: validation) }
   func probabilities() throws -> [String: [Double]] { try strategy.probabilities() }
   func architecture() throws -> [String: ResolvedChoice] { try strategy.architecture() }
 }

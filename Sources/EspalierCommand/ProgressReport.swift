@@ -6,7 +6,7 @@ final class ProgressReport {
   private let label: String
   private var firstStep: (number: Int, seconds: Double)?
   private var lastLine = -Double.infinity
-  private var lastEvaluation = ProcessInfo.processInfo.systemUptime
+  private var lastSign = ProcessInfo.processInfo.systemUptime
 
   init(_ label: String) { self.label = label }
 
@@ -15,7 +15,12 @@ final class ProgressReport {
     var callbacks = TrainingCallbacks()
     callbacks.progress = { self.show($0) }
     callbacks.note = { Console.note($0) }
-    callbacks.evaluation = { self.showEvaluation($0) }
+    callbacks.planning = { done, count in
+      self.showSign("\(self.label)  planning ahead \(done)/\(count)")
+    }
+    callbacks.evaluation = { count in
+      self.showSign("\(self.label)  architectures evaluated with the shared weights: \(count)")
+    }
     callbacks.shouldStop = { Interruption.isRequested }
     return callbacks
   }
@@ -35,13 +40,13 @@ final class ProgressReport {
     }
   }
 
-  private func showEvaluation(_ count: Int) {
-    let text = "\(label)  architectures evaluated with the shared weights: \(count)"
+  /// Shows that work outside of training goes on.
+  private func showSign(_ text: String) {
     let now = ProcessInfo.processInfo.systemUptime
     if Console.isTerminal {
       Console.progress(text)
-    } else if now - lastEvaluation >= 5 {
-      lastEvaluation = now
+    } else if now - lastSign >= 5 {
+      lastSign = now
       Console.note(text)
     }
   }

@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 
 @testable import Espalier
@@ -37,13 +38,11 @@ private final class Node: Module, Layer {
 
 @Suite("DARTS")
 struct DARTSTests {
-  /// A strategy and the space that it does not keep.
+  /// A strategy and its space.
   private struct Prepared {
     let strategy: DARTS
     let space: SearchSpace
-    func architecture() throws -> [String: ResolvedChoice] {
-      try withExtendedLifetime(space) { try strategy.architecture() }
-    }
+    func architecture() throws -> [String: ResolvedChoice] { try strategy.architecture() }
   }
 
   /// A prepared strategy whose α are as given, by table.
@@ -78,9 +77,9 @@ struct DARTSTests {
           images: x, labels: try Tensor((0..<16).map { Int32(values[2 * $0] > 0 ? 1 : 0) }))
       }
       _ = try step {
-        try strategy.step(
-          context, training: try batch(UInt64(2 * number)),
-          validation: try batch(UInt64(2 * number + 1)))
+        try strategy.step(context, training: try batch(UInt64(2 * number))) {
+          try batch(UInt64(2 * number + 1))
+        }
       }
     }
     let end = try #require(strategy.probabilities()["choice"])
@@ -103,7 +102,7 @@ struct DARTSTests {
         images: try noise([6, 3], seed: seed), labels: try Tensor([0, 1, 2, 0, 1, 2] as [Int32]))
     }
     let validation = try batch(1)
-    _ = try step { try strategy.step(context, training: try batch(2), validation: validation) }
+    _ = try step { try strategy.step(context, training: try batch(2)) { validation } }
     let means = try #require(strategy.optimizers.first).optimizer.state.tensors
     let mean = try #require(means.first { $0.name == "exp_avg" }).variables
     // The validation loss with α as host numbers.
@@ -147,7 +146,7 @@ struct DARTSTests {
         TensorBatch(images: try noise([2, 3], seed: seed), labels: try Tensor([0, 1] as [Int32]))
       }
       _ = try step {
-        try strategy.step(context, training: batch(training), validation: batch(validation))
+        try strategy.step(context, training: batch(training)) { try batch(validation) }
       }
       let tensors = try #require(strategy.optimizers.first).optimizer.state.tensors
       return (
@@ -170,6 +169,12 @@ struct DARTSTests {
     let result = try search.architecture()
     #expect(result["join"]?.active == [0, 2])
     #expect((0..<4).map { result["e\($0)"]?.active } == [[2], [], [1], []])
+    // The log tells how probable each edge is: as its best candidate.
+    let edges = try #require(search.strategy.probabilities()["join"])
+    let expected = [(0.0, 1.0, 2.0), (0, 0, 0.1), (0, 3, 0), (0, 0.5, 0.9)].map { a in
+      exp(max(a.1, a.2)) / (exp(a.0) + exp(a.1) + exp(a.2))
+    }
+    #expect(zip(edges, expected).allSatisfy { abs($0 - $1) < 1e-6 } && edges.count == 4)
     let architecture = Architecture(result, in: search.space.choices)
     #expect(
       architecture == [
@@ -246,7 +251,7 @@ struct DARTSTests {
         isLargerBetter: false))
     let batch = TensorBatch(images: try Tensor([1] as [Float], shape: [1, 1]), labels: nil)
     // (1 + 2) / 2 from each of two edges.
-    let result = try step { try search.strategy.step(context, training: batch, validation: batch) }
+    let result = try step { try search.strategy.step(context, training: batch) { batch } }
     #expect(abs(try result.loss.item() - 3) < 1e-3)
   }
 }

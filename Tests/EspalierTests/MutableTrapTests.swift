@@ -16,6 +16,10 @@ private struct Trap: Sendable {
   }
 
   static let all: [Trap] = [
+    Trap("DARTS that was not prepared", ["DARTS: prepare"]) { _ = try DARTS().architecture() },
+    Trap("a random search that was not prepared", ["RandomSearch: prepare"]) {
+      _ = try RandomSearch().probabilities()
+    },
     Trap("no candidates", ["no candidates"]) { _ = LayerChoice([]) },
     Trap("equal names", ["\"a\", \"b\", \"a\"", "distinct"]) {
       LayerChoice(["a": Identity(), "b": Identity()]).append(Identity(), name: "a")

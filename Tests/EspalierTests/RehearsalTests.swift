@@ -51,7 +51,7 @@ struct RehearsalTests {
     for number in 0..<steps {
       let data = try batch(number % 5 == 4 ? 3 : 4)
       _ = try step(random: RandomState(seed: 1, step: UInt32(number))) {
-        try strategy.step(search, training: data, validation: nil)
+        try strategy.step(search, training: data) { data }
       }
     }
     let after = EngineStatistics.threadCounters

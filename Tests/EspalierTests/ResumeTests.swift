@@ -5,11 +5,9 @@ import Testing
 
 @Suite("A search goes on where it stopped")
 struct ResumeTests {
-  private static let files = ["architecture.json", "checkpoint.safetensors", "epochs/1.json"]
-
-  private func strategy(_ name: String) -> any SearchStrategy {
-    name == "darts" ? DARTS(learningRate: 0.05) : RandomSearch()
-  }
+  private static let files = [
+    "architecture.json", "candidates.jsonl", "checkpoint.safetensors", "epochs/1.json",
+  ]
 
   /// A log without the times.
   private func log(_ folder: String) throws -> [JSONObject] {
@@ -20,11 +18,11 @@ struct ResumeTests {
     }
   }
 
-  @Test("The same seed gives the same bytes, another seed others", arguments: ["darts", "random"])
+  @Test("The same seed gives the same bytes, another seed others", arguments: strategyNames)
   func sameBytes(name: String) throws {
     try withTemporaryFolder { folder in
       for (run, seed) in [("a", 3), ("b", 3), ("c", 4)] as [(String, UInt64)] {
-        try runToySearch("\(folder)/\(run)", strategy(name), options: toyOptions(seed: seed))
+        try runToySearch("\(folder)/\(run)", toyStrategy(name), options: toyOptions(seed: seed))
       }
       for file in Self.files + ["checkpoint.json", "epochs/2.json"] {
         #expect(try bytes("\(folder)/a/\(file)") == bytes("\(folder)/b/\(file)"), "\(file)")
@@ -37,17 +35,17 @@ struct ResumeTests {
 
   @Test(
     "Stopped after any step and resumed, a search ends with the same bytes and the same log",
-    arguments: ["darts", "random"], [1, 2, 3, 4, 6])
+    arguments: strategyNames, [1, 2, 3, 4, 6])
   func resumes(name: String, stop: Int) throws {
     try withTemporaryFolder { folder in
-      try runToySearch(folder + "/whole", strategy(name))
+      try runToySearch(folder + "/whole", toyStrategy(name))
       let parts = folder + "/parts"
       let error = #expect(throws: TrainingInterrupted.self) {
-        try runToySearch(parts, strategy(name), stopAfter: stop)
+        try runToySearch(parts, toyStrategy(name), stopAfter: stop)
       }
       #expect(error?.step == stop)
       var notes: [String] = []
-      try runToySearch(parts, strategy(name), isResuming: true, notes: { notes.append($0) })
+      try runToySearch(parts, toyStrategy(name), isResuming: true, notes: { notes.append($0) })
       #expect(notes.contains { $0.contains("after step \(stop)") }, "\(notes)")
       for file in Self.files {
         #expect(try bytes("\(folder)/whole/\(file)") == bytes("\(parts)/\(file)"), "\(file)")
@@ -138,6 +136,47 @@ struct ResumeTests {
       let second = try runToySearch(folder, isResuming: true)
       #expect(second.architecture == first.architecture && second.validation == first.validation)
       #expect(try Self.files.map { try bytes("\(folder)/\($0)") } == before)
+    }
+  }
+
+  @Test("A session that was killed before its first checkpoint leaves no line in the log twice")
+  func withoutCheckpoint() throws {
+    try withTemporaryFolder { folder in
+      try runToySearch(folder + "/whole")
+      let parts = folder + "/parts"
+      #expect(throws: TrainingInterrupted.self) { try runToySearch(parts, stopAfter: 1) }
+      for file in try FileManager.default.contentsOfDirectory(atPath: parts)
+      where file.hasPrefix("checkpoint") {
+        try FileManager.default.removeItem(atPath: "\(parts)/\(file)")
+      }
+      #expect(try log(parts).count == 1)
+      try runToySearch(parts, isResuming: true)
+      #expect(try log(folder + "/whole") == log(parts))
+    }
+  }
+
+  @Test("Seconds go on from those of the log at the checkpoint, and the summary has them all")
+  func seconds() throws {
+    try withTemporaryFolder { folder in
+      #expect(throws: TrainingInterrupted.self) { try runToySearch(folder, stopAfter: 4) }
+      // As if the first session had been slow.
+      let path = folder + "/log.jsonl"
+      let slow = try jsonLines(path).enumerated().map { index, line in
+        var line = line
+        line["seconds"] = .number(1000 + Double(index))
+        return JSONValue.object(line).compactText + "\n"
+      }
+      #expect(slow.count == 4)
+      try Data(slow.joined().utf8).write(to: URL(fileURLWithPath: path))
+      let result = try runToySearch(folder, isResuming: true)
+      let seconds = try jsonLines(path).compactMap { $0["seconds"]?.double }
+      #expect(seconds.prefix(4) == [1000, 1001, 1002, 1003])
+      #expect(seconds.last.map { $0 > 1003 && $0 < 1500 } == true && seconds == seconds.sorted())
+      #expect(result.seconds > 1003 && result.seconds < 1500)
+      guard
+        case .object(let summary) = try JSONValue(parsing: Array(bytes(folder + "/summary.json")))
+      else { throw RunError("summary") }
+      #expect(summary["search_seconds"]?.double == result.seconds)
     }
   }
 }

@@ -107,6 +107,8 @@ struct RetrainerTests {
       let file = "checkpoint.safetensors"
       #expect(try bytes("\(folder)/whole/\(file)") == bytes("\(folder)/parts/\(file)"))
       let log = try jsonLines(folder + "/parts/log.jsonl")
+      let seconds = log.compactMap { $0["seconds"]?.double }
+      #expect(seconds == seconds.sorted() && seconds.count == 5, "\(seconds)")
       #expect(log.map { $0["step"] } == [1, 2, 3, 4, 6].map { .integer($0) })
       #expect(
         log.allSatisfy {

@@ -126,7 +126,7 @@ struct SearchSpaceTests {
     let batch = TensorBatch(images: x, labels: try Tensor([1, 7] as [Int32]))
     for number in 0..<4 {
       let result = try step(random: RandomState(seed: 1, step: UInt32(number))) {
-        try strategy.step(context, training: batch, validation: nil)
+        try strategy.step(context, training: batch) { batch }
       }
       #expect(try result.loss.item().isFinite)
     }

@@ -27,9 +27,7 @@ struct StrategyContractTests {
           try TensorBatch(Batch(of: toyImages(48), at: (0..<8).map { (start + 5 * $0) % 48 }))
         }
         let result = try step(random: RandomState(seed: 7, step: UInt32(number))) {
-          try strategy.step(
-            context, training: try batch(number),
-            validation: strategy.needsValidationBatch ? try batch(number + 24) : nil)
+          try strategy.step(context, training: try batch(number)) { try batch(number + 24) }
         }
         losses.append(try result.loss.item())
       }
@@ -37,9 +35,10 @@ struct StrategyContractTests {
 
     /// The score of an architecture that prefers late candidates.
     func finish() throws -> [String: ResolvedChoice] {
-      try strategy.finish(context) { choices in
+      let evaluator = CandidateEvaluator(space) { choices in
         choices.values.flatMap(\.active).reduce(0) { $0 + Double($1) }
       }
+      return try strategy.finish(context, evaluate: evaluator)
     }
   }
 
@@ -129,5 +128,38 @@ struct StrategyContractTests {
     #expect(Set(variables).count == variables.count)
     let optimizers = search.strategy.optimizers.map(\.name)
     #expect(Set(optimizers + ["weights"]).count == optimizers.count + 1)
+  }
+
+  @Test("A strategy keeps what it decides about: it exports when nothing else does", arguments: all)
+  func outlivesItsContext(name: String) throws {
+    let strategy = try toyStrategy(name)
+    func prepare() throws -> () -> Bool {
+      let net = ToyNet()
+      let context = try toyContext(net, try SearchSpace(of: net, input: [1, 6, 6]))
+      try strategy.prepare(context)
+      return { [weak context] in context == nil }
+    }
+    let isContextGone = try prepare()
+    #expect(isContextGone())
+    #expect(try Set(strategy.architecture().keys) == ["first", "second", "skip", "one"])
+    #expect(try Set(strategy.probabilities().keys) == ["first", "second", "skip", "one"])
+  }
+
+  @Test("What a search needs is planned before its first step", arguments: all)
+  func plannedAhead(name: String) throws {
+    let trainer = SearchTrainer(
+      InitialWeights.with(seed: 1) { ToyNet() }, strategy: try toyStrategy(name),
+      // Batches of 8, and a last one of 5 and of 4.
+      data: try toyData(57), epochs: 4, options: toyOptions())
+    var planned = 0
+    var misses: [Int] = []
+    trainer.callbacks.planning = { _, _ in
+      planned = EngineStatistics.threadCounters.planMisses
+    }
+    func count() { misses.append(EngineStatistics.threadCounters.planMisses - planned) }
+    trainer.callbacks.epochEnd = { _ in count() }
+    trainer.callbacks.evaluation = { _ in count() }
+    try trainer.train()
+    #expect(misses.count > 4 && misses.allSatisfy { $0 == 0 }, "\(misses)")
   }
 }

@@ -94,16 +94,24 @@ func toyData(_ count: Int = 48, ordered: Bool = false) throws -> LoadedData {
 
 /// A small net with a layer choice, an any-number and a one-of-two input choice.
 final class ToyNet: Module, Layer {
-  let first = LayerChoice([
-    "conv3x3": Conv2d(1, 4, kernelSize: 3, padding: 1), "conv1x1": Conv2d(1, 4, kernelSize: 1),
-  ])
-  let norm = BatchNorm2d(4)
-  let second = LayerChoice(["conv": Conv2d(4, 4, kernelSize: 3, padding: 1), "skip": Identity()])
+  let first: LayerChoice
+  let norm: BatchNorm2d
+  let second: LayerChoice
   let skip = InputChoice(candidateCount: 2)
   let one = InputChoice(candidateCount: 2, chosenCount: 1)
   let classifier: Linear
 
-  init(outputs: Int = 3) { classifier = Linear(4, outputs) }
+  init(outputs: Int = 3, channels: Int = 4) {
+    first = LayerChoice([
+      "conv3x3": Conv2d(1, channels, kernelSize: 3, padding: 1),
+      "conv1x1": Conv2d(1, channels, kernelSize: 1),
+    ])
+    norm = BatchNorm2d(channels)
+    second = LayerChoice([
+      "conv": Conv2d(channels, channels, kernelSize: 3, padding: 1), "skip": Identity(),
+    ])
+    classifier = Linear(channels, outputs)
+  }
 
   func callAsFunction(_ x: Tensor) -> Tensor {
     let a = relu(norm(first(x)))

@@ -1,4 +1,5 @@
 import Foundation
+import Testing
 
 @testable import Espalier
 
@@ -11,6 +12,18 @@ func toyOptions(seed: UInt64 = 3) -> SearchOptions {
   options.checkpointInterval = 2
   options.schedule = .cosine(0.1, to: 0.01)
   return options
+}
+
+/// The names of all strategies: tests that take them cover a new one by themselves.
+let strategyNames = StrategyDefinition.all.map(\.name)
+
+/// A strategy by its name, with its defaults but for those that make a short search show something.
+func toyStrategy(_ name: String) throws -> any SearchStrategy {
+  let definition = try #require(
+    StrategyDefinition.named(name), "there is no strategy \(name), only \(strategyNames)")
+  let quick = ["alpha_learning_rate": "0.05"]
+  let known = Set(definition.parameters.map(\.name))
+  return try definition.make(SettingValues(quick.filter { known.contains($0.key) }))
 }
 
 /// Runs a search over `ToyNet`, stopping after the given step of this session if any.

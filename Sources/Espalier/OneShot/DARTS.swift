@@ -27,10 +27,15 @@ public final class DARTS: SearchStrategy {
     var isGate: Bool
     var alpha: Variable
   }
-  private var tables: [Table] = []
-  private var connected: [String: Int] = [:]
-  private var optimizer: Adam?
-  private weak var space: SearchSpace?
+  /// What `prepare` makes.
+  private struct Search {
+    var space: SearchSpace
+    var tables: [Table]
+    /// Input choices over layer choices, which all take part until the end.
+    var connected: [ChoiceDescription]
+    var optimizer: Adam
+  }
+  private var search: Search?
 
   /// A DARTS search with the authors' defaults.
   ///
@@ -52,14 +57,13 @@ public final class DARTS: SearchStrategy {
   /// Makes α; refuses choices whose candidates differ in shape.
   public func prepare(_ search: SearchContext) throws {
     let space = search.space
-    self.space = space
     try space.requireMixable()
     var groups: [(count: Int, isGate: Bool, keys: [String])] = []
-    connected = [:]
+    var connected: [ChoiceDescription] = []
     for choice in space.choices {
       let count = choice.candidateNames.count
       if choice.chosenCount != nil, choice.candidateNames.allSatisfy({ space.isLayerChoice($0) }) {
-        connected[choice.key] = count
+        connected.append(choice)
         continue
       }
       let isGate = choice.kind == .input && choice.chosenCount == nil
@@ -69,7 +73,7 @@ public final class DARTS: SearchStrategy {
         groups.append((count, isGate, [choice.key]))
       }
     }
-    tables = try groups.map { group in
+    let tables = try groups.map { group in
       let values = (0..<group.count * group.keys.count).map { _ in
         Float(search.generator.normal() * initialDeviation)
       }
@@ -77,15 +81,22 @@ public final class DARTS: SearchStrategy {
         keys: group.keys, candidates: group.count, isGate: group.isGate,
         alpha: try Variable(values, shape: [group.keys.count, group.count]))
     }
-    optimizer = try Adam(
-      tables.map { Parameter($0.alpha) }, learningRate: learningRate, betas: betas,
-      weightDecay: weightDecay)
+    self.search = Search(
+      space: space, tables: tables, connected: connected,
+      optimizer: try Adam(
+        tables.map { Parameter($0.alpha) }, learningRate: learningRate, betas: betas,
+        weightDecay: weightDecay))
+  }
+
+  private var prepared: Search {
+    guard let search else { preconditionFailure("DARTS: prepare(_:) comes first") }
+    return search
   }
 
   /// The decisions of a mixture; recorded, so α gets its gradient.
   private func decisions() -> [String: Decision] {
     var result: [String: Decision] = [:]
-    for table in tables {
+    for table in prepared.tables {
       let alpha = table.alpha.tensor
       let weights = (table.isGate ? sigmoid(alpha) : softmax(alpha)).reshaped(to: [-1])
       for (row, key) in table.keys.enumerated() {
@@ -94,21 +105,21 @@ public final class DARTS: SearchStrategy {
           weightOffset: row * table.candidates)
       }
     }
-    for (key, count) in connected { result[key] = Decision(.fixed, active: Array(0..<count)) }
+    for choice in prepared.connected {
+      result[choice.key] = Decision(.fixed, active: Array(choice.candidateNames.indices))
+    }
     return result
   }
 
   /// One update of α, one of the weights.
-  public func step(_ search: SearchContext, training: TensorBatch, validation: TensorBatch?) throws
-    -> StepResult
-  {
-    guard let validation, let optimizer else {
-      preconditionFailure("DARTS: prepare first, and give a validation batch")
+  public func step(
+    _ search: SearchContext, training: TensorBatch, validation: () throws -> TensorBatch
+  ) throws -> StepResult {
+    let held = try validation()
+    let (_, gradients) = try valueAndGradient(wrt: prepared.tables.map(\.alpha)) {
+      search.evaluate(decisions(), held)
     }
-    let (_, gradients) = try valueAndGradient(wrt: tables.map(\.alpha)) {
-      search.evaluate(decisions(), validation)
-    }
-    try optimizer.update(with: gradients)
+    try prepared.optimizer.update(with: gradients)
     let (result, weightGradients) = try valueAndGradient(wrt: search.weights.variables) {
       search.evaluate(decisions(), training)
     }
@@ -116,10 +127,11 @@ public final class DARTS: SearchStrategy {
     return result
   }
 
-  /// `softmax(α)`, or the gates' openings.
+  /// `softmax(α)`, or the gates' openings; an input that is a layer choice is as probable as the
+  /// best of its candidates.
   public func probabilities() throws -> [String: [Double]] {
     var result: [String: [Double]] = [:]
-    for table in tables {
+    for table in prepared.tables {
       let alpha = table.alpha.tensor
       let values: [Float] = try (table.isGate ? sigmoid(alpha) : softmax(alpha)).scalars()
       for (row, key) in table.keys.enumerated() {
@@ -127,36 +139,33 @@ public final class DARTS: SearchStrategy {
         result[key] = values[start..<start + table.candidates].map(Double.init)
       }
     }
+    for choice in prepared.connected {
+      result[choice.key] = choice.candidateNames.map { name in
+        let p = result[name] ?? []
+        return prepared.space.selectable(name, p.count).reduce(0) { max($0, p[$1]) }
+      }
+    }
     return result
   }
 
   /// The official discretisation.
   public func architecture() throws -> [String: ResolvedChoice] {
-    guard let space else { return [:] }
+    let space = prepared.space
     let probabilities = try probabilities()
     var result: [String: ResolvedChoice] = [:]
-    var strength: [String: Double] = [:]
     for choice in space.choices {
-      guard let p = probabilities[choice.key] else { continue }
-      switch choice.kind {
-      case .layer:
-        let allowed = space.selectable(choice.key, p.count)
+      let p = probabilities[choice.key] ?? []
+      switch (choice.kind, choice.chosenCount) {
+      case (.layer, _):
         // Ties go to the lowest index.
-        let best = allowed.reduce(allowed[0]) { p[$1] > p[$0] ? $1 : $0 }
-        strength[choice.key] = p[best]
-        result[choice.key] = ResolvedChoice(active: [best])
-      case .input:
-        if let chosen = choice.chosenCount {
-          result[choice.key] = ResolvedChoice(active: top(chosen, p))
-        } else {
-          result[choice.key] = ResolvedChoice(active: p.indices.filter { p[$0] > 0.5 })
-        }
+        let allowed = space.selectable(choice.key, p.count)
+        result[choice.key] = ResolvedChoice(
+          active: [allowed.reduce(allowed[0]) { p[$1] > p[$0] ? $1 : $0 }])
+      case (.input, let count?):
+        result[choice.key] = ResolvedChoice(active: top(count, p))
+      case (.input, nil):
+        result[choice.key] = ResolvedChoice(active: p.indices.filter { p[$0] > 0.5 })
       }
-    }
-    for choice in space.choices {
-      guard let count = connected[choice.key] else { continue }
-      let scores = choice.candidateNames.map { strength[$0] ?? 0 }
-      result[choice.key] = ResolvedChoice(active: top(choice.chosenCount ?? count, scores))
     }
     return space.withoutUnusedEdges(result)
   }
@@ -168,12 +177,12 @@ public final class DARTS: SearchStrategy {
 
   /// α by table.
   public var variables: [(name: String, variable: Variable)] {
-    tables.map { ("alpha.\($0.isGate ? "gate" : "choice")\($0.candidates)", $0.alpha) }
+    prepared.tables.map { ("alpha.\($0.isGate ? "gate" : "choice")\($0.candidates)", $0.alpha) }
   }
 
   /// Adam of α.
   public var optimizers: [(name: String, optimizer: any Optimizer)] {
-    optimizer.map { [("alpha", $0)] } ?? []
+    [("alpha", prepared.optimizer)]
   }
 }
 
@@ -198,8 +207,4 @@ extension DARTS {
         weightDecay: Float(try values.number("alpha_weight_decay", default: 1e-3, in: 0...10)),
         initialDeviation: try values.number("alpha_deviation", default: 1e-3, in: 0...10))
     })
-}
-
-extension SearchSpace {
-  func isLayerChoice(_ key: String) -> Bool { mutables[key]?.first is LayerChoice }
 }

@@ -5,8 +5,8 @@ public final class RandomSearch: SearchStrategy {
   public static let name = "random"
   /// False: only weights are trained.
   public let needsValidationBatch = false
-  private weak var space: SearchSpace?
-  private var best: [String: ResolvedChoice] = [:]
+  private var space: SearchSpace?
+  private var best: [String: ResolvedChoice]?
 
   /// A random search.
   public init() {}
@@ -18,17 +18,15 @@ public final class RandomSearch: SearchStrategy {
   }
 
   /// Trains one random architecture.
-  public func step(_ search: SearchContext, training: TensorBatch, validation: TensorBatch?) throws
-    -> StepResult
-  {
-    let architecture = search.randomArchitecture()
-    return try search.trainWeights(
-      search.space.sampledDecisions(architecture), training)
+  public func step(
+    _ search: SearchContext, training: TensorBatch, validation: () throws -> TensorBatch
+  ) throws -> StepResult {
+    try search.trainWeights(search.space.sampledDecisions(search.randomArchitecture()), training)
   }
 
   /// Uniform.
   public func probabilities() throws -> [String: [Double]] {
-    guard let space else { return [:] }
+    guard let space else { preconditionFailure("RandomSearch: prepare(_:) comes first") }
     return Dictionary(
       uniqueKeysWithValues: space.choices.map { choice in
         let count = choice.candidateNames.count
@@ -46,19 +44,22 @@ public final class RandomSearch: SearchStrategy {
   }
 
   /// The first one drawn, or the best one evaluated.
-  public func architecture() throws -> [String: ResolvedChoice] { best }
+  public func architecture() throws -> [String: ResolvedChoice] {
+    guard let best else { preconditionFailure("RandomSearch: prepare(_:) comes first") }
+    return best
+  }
 
   /// The best of N random architectures by validation with the shared weights.
-  public func finish(
-    _ search: SearchContext, evaluate: ([String: ResolvedChoice]) throws -> Double
-  ) throws -> [String: ResolvedChoice] {
+  public func finish(_ search: SearchContext, evaluate: CandidateEvaluator) throws
+    -> [String: ResolvedChoice]
+  {
     var bestScore = -Double.infinity
     for _ in 0..<max(1, search.evaluations) {
       let candidate = search.randomArchitecture()
       let score = try evaluate(candidate)
       if score > bestScore { (best, bestScore) = (candidate, score) }
     }
-    return best
+    return try architecture()
   }
 }
 
@@ -67,18 +68,4 @@ extension RandomSearch {
     name: name, summary: "trains uniformly drawn paths, keeps the best of N by validation",
     paper: "Li & Talwalkar 2019, arXiv:1902.07638", parameters: [],
     make: { _ throws(SettingError) in RandomSearch() })
-}
-
-extension SearchSpace {
-  /// Sampled decisions for one architecture; choices that were left out run their first candidate,
-  /// whose result nobody uses.
-  public func sampledDecisions(_ choices: [String: ResolvedChoice]) -> [String: Decision] {
-    var result: [String: Decision] = [:]
-    for choice in self.choices {
-      var active = choices[choice.key]?.active ?? []
-      if active.isEmpty && choice.kind == .layer { active = [0] }
-      result[choice.key] = Decision(.sampled, active: active)
-    }
-    return result
-  }
 }

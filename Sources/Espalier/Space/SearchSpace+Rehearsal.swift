@@ -74,14 +74,23 @@ extension SearchSpace {
     return depth
   }
 
-  /// Runs `body` once for every variant, with sampled decisions forced to it.
-  func rehearse(_ body: () throws -> Void) throws {
+  /// Runs each pass once for every variant, with sampled decisions forced to it.
+  ///
+  /// - Parameter progress: Told how many of how many runs are done, before the first one too.
+  func rehearse(
+    _ passes: [() throws -> Void], progress: (_ done: Int, _ count: Int) -> Void
+  ) throws {
     let variants = try rehearsalVariants()
+    let count = variants.count * passes.count
     defer { forced = [:] }
+    progress(0, count)
     try Rehearsal.run {
-      for variant in variants {
+      for (number, variant) in variants.enumerated() {
         forced = variant
-        try body()
+        for (index, pass) in passes.enumerated() {
+          try pass()
+          progress(number * passes.count + index + 1, count)
+        }
       }
     }
   }

@@ -4,7 +4,7 @@ public struct Objective {
   public var loss: (_ output: Tensor, _ batch: TensorBatch) -> Tensor
   /// Means over a batch by name, one element each.
   public var metrics: (_ output: Tensor, _ batch: TensorBatch) -> [String: Tensor]
-  /// The metric by which architectures are compared.
+  /// The metric by which architectures are compared, or `loss`.
   public var selectionMetric: String
   /// Whether a larger selection metric is better.
   public var isLargerBetter: Bool
@@ -49,4 +49,29 @@ public struct Objective {
       loss: error, metrics: { ["mean_squared_error": error($0, $1)] },
       selectionMetric: "mean_squared_error", isLargerBetter: false)
   }
+
+  /// The number by which architectures are compared; larger is better.
+  func score(_ result: EvaluationResult) throws(ObjectiveError) -> Double {
+    try requireSelectionMetric(among: Array(result.metrics.keys))
+    let value = result.metrics[selectionMetric] ?? result.loss
+    guard value.isFinite else {
+      throw ObjectiveError(message: "the selection metric \(selectionMetric) is \(value)")
+    }
+    return isLargerBetter ? value : -value
+  }
+
+  /// Throws where the selection metric is neither the loss nor one of the metrics.
+  func requireSelectionMetric(among names: [String]) throws(ObjectiveError) {
+    guard selectionMetric != "loss", !names.contains(selectionMetric) else { return }
+    let valid = (["loss"] + names.sorted()).joined(separator: ", ")
+    throw ObjectiveError(message: "the selection metric \(selectionMetric) is none of \(valid)")
+  }
+}
+
+/// A loss or metric with which nothing can be done.
+public struct ObjectiveError: Error, CustomStringConvertible {
+  /// Which, and what it is.
+  public let message: String
+  /// One line for people.
+  public var description: String { message }
 }

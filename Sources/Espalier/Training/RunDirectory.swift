@@ -130,18 +130,24 @@ public final class RunDirectory {
   }
 
   /// Cuts a log back to the lines up to a step, as a resumed run must.
-  public func truncateLog(afterStep step: Int) throws(RunError) {
-    guard has("log.jsonl") else { return }
+  ///
+  /// - Returns: The seconds that the last of these lines gives; 0 where there is none.
+  @discardableResult
+  public func truncateLog(afterStep step: Int) throws(RunError) -> Double {
+    guard has("log.jsonl") else { return 0 }
     let text = (try? String(contentsOfFile: file("log.jsonl"), encoding: .utf8)) ?? ""
     var kept = ""
+    var seconds = 0.0
     for line in text.split(separator: "\n") {
       guard let value = try? JSONValue(parsing: Array(line.utf8)),
         case .object(let object) = value, case .integer(let number)? = object["step"],
         number <= step
       else { break }
       kept += line + "\n"
+      if case .number(let number)? = object["seconds"] { seconds = number }
     }
     try write(kept, to: "log.jsonl")
+    return seconds
   }
 
   /// Writes `checkpoint.safetensors`, keeping the one before, and a copy of its text for people.

@@ -3,6 +3,8 @@ import CKernels
 /// The mean of each window.
 struct AveragePool2d: Operation {
   static let stem = "avg_pool2d"
+  static let readsPixelStride = true
+  static let writesPixelStride = true
   let geometry: PoolGeometry
   let countsPadding: Bool
 
@@ -31,6 +33,8 @@ struct AveragePool2d: Operation {
 /// Operand: dy.
 struct AveragePool2dBackward: Operation {
   static let stem = "avg_pool2d"
+  static let readsPixelStride = true
+  static let writesPixelStride = true
   let geometry: PoolGeometry
   let countsPadding: Bool
   let shape: Shape

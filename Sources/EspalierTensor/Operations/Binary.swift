@@ -10,6 +10,8 @@ struct Binary: Operation {
   }
 
   static let stem = "binary"
+  static let readsPixelStride = true
+  static let writesPixelStride = true
   let kind: Kind
 
   func resultTypes(_ operands: [TensorType]) -> [TensorType] {
@@ -88,10 +90,11 @@ extension LaunchBuilder {
     let shape = type.shape
     return StridedView(
       sizes: order.map { shape[$0] },
-      strides: operandTypes.map { operand in
-        let strides = operand.strides(broadcastTo: shape)
+      strides: operandTypes.indices.map { index in
+        let strides = operandTypes[index].strides(
+          broadcastTo: shape, pixel: operandStrides[index])
         return order.map { strides[$0] }
-      } + [order.map { type.strides[$0] }])
+      } + [order.map { stridesOfResult[$0] }])
   }
 }
 

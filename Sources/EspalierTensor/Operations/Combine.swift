@@ -7,6 +7,8 @@ import CKernels
 /// number of its element in that vector; which candidate is weighted is data, not structure.
 struct Combine: Operation {
   static let stem = "combine"
+  static let readsPixelStride = true
+  static let writesPixelStride = true
   let count: Int
   let isWeighted: Bool
 
@@ -68,6 +70,8 @@ struct Combine: Operation {
 /// The gradient of a weighted sum towards its weights: `dw[indices[k]] = Σ dy · x_k`.
 struct CombineWeightGradient: Operation {
   static let stem = "combine"
+  static let readsPixelStride = true
+  static let writesPixelStride = true
   let count: Int
   let weightCount: Int
 

@@ -1,6 +1,7 @@
 /// Tensors one after another along an axis.
 struct Concatenate: Operation {
   static let stem = "concatenate"
+  static let readsPixelStride = true
   let axis: Int
 
   func resultTypes(_ operands: [TensorType]) -> [TensorType] {
@@ -23,10 +24,12 @@ struct Concatenate: Operation {
     let order = to.memoryOrder
     var start = 0
     for (index, from) in builder.operandTypes.enumerated() {
+      defer { start += from.shape[axis] }
+      if builder.isPlaced[index] { continue }
+      let strides = builder.strides(ofOperand: index)
       builder.emitCopy(
-        operand: index, sizes: order.map { from.shape[$0] }, from: order.map { from.strides[$0] },
+        operand: index, sizes: order.map { from.shape[$0] }, from: order.map { strides[$0] },
         to: order.map { to.strides[$0] }, dtype: to.dtype, toOffset: start * to.strides[axis])
-      start += from.shape[axis]
     }
   }
 

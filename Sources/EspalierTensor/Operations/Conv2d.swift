@@ -5,6 +5,8 @@ import CKernels
 /// Operands: x `[N, C, H, W]`, weight `[K, C / groups, R, S]`.
 struct Conv2d: Operation {
   static let stem = "conv2d"
+  static let readsPixelStride = true
+  static let writesPixelStride = true
   static let takesConvolutionWeights = true
   let geometry: ConvolutionGeometry
 
@@ -59,6 +61,8 @@ struct Conv2d: Operation {
 /// Operands: dy `[N, K, H', W']`, weight.
 struct Conv2dBackwardInput: Operation {
   static let stem = "conv2d"
+  static let readsPixelStride = true
+  static let writesPixelStride = true
   static let takesConvolutionWeights = true
   let geometry: ConvolutionGeometry
   let shape: Shape
@@ -96,6 +100,8 @@ struct Conv2dBackwardInput: Operation {
 /// Operands: x, dy.
 struct Conv2dBackwardWeight: Operation {
   static let stem = "conv2d"
+  static let readsPixelStride = true
+  static let writesPixelStride = true
   let geometry: ConvolutionGeometry
   let shape: Shape
 

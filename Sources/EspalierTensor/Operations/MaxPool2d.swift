@@ -34,6 +34,8 @@ struct PoolGeometry: Hashable, Sendable {
 /// Results: the maxima and, for the backward, which element of the window each was.
 struct MaxPool2d: Operation {
   static let stem = "max_pool2d"
+  static let readsPixelStride = true
+  static let writesPixelStride = true
   let geometry: PoolGeometry
 
   func resultTypes(_ operands: [TensorType]) -> [TensorType] {
@@ -63,6 +65,8 @@ struct MaxPool2d: Operation {
 /// Operands: dy, index.
 struct MaxPool2dBackward: Operation {
   static let stem = "max_pool2d"
+  static let readsPixelStride = true
+  static let writesPixelStride = true
   let geometry: PoolGeometry
   let shape: Shape
 

@@ -1,6 +1,7 @@
 /// Every `step`-th element of a range along each axis.
 struct StridedSlice: Operation {
   static let stem = "slice"
+  static let readsPixelStride = true
   let starts: [Int]
   let sizes: [Int]
   let steps: [Int]
@@ -19,11 +20,12 @@ struct StridedSlice: Operation {
   }
 
   func emit(into builder: inout LaunchBuilder) {
-    let (from, to) = (builder.operandTypes[0], builder.resultTypes[0])
+    if builder.isView { return }
+    let (from, to) = (builder.strides(ofOperand: 0), builder.resultTypes[0])
     let order = to.memoryOrder
-    let offset = starts.indices.reduce(0) { $0 + starts[$1] * from.strides[$1] }
+    let offset = starts.indices.reduce(0) { $0 + starts[$1] * from[$1] }
     builder.emitCopy(
-      sizes: order.map { to.shape[$0] }, from: order.map { from.strides[$0] * steps[$0] },
+      sizes: order.map { to.shape[$0] }, from: order.map { from[$0] * steps[$0] },
       to: order.map { to.strides[$0] }, dtype: to.dtype, fromOffset: offset)
   }
 

@@ -8,6 +8,10 @@ struct Unary: Operation {
   }
 
   static let stem = "unary"
+  /// Neighbours do it on load, and its gradient on store, for nothing.
+  static let mergesBeforeGradients = false
+  static let readsPixelStride = true
+  static let writesPixelStride = true
   let kind: Kind
 
   func resultTypes(_ operands: [TensorType]) -> [TensorType] {

@@ -66,6 +66,28 @@ struct Graph {
     return overwritten
   }
 
+  /// Puts nodes behind what makes their operands, where a pass moved that back; all else stays.
+  mutating func sortByDependencies() {
+    var missing = Set(nodes.flatMap(\.results))
+    var sorted: [Node] = []
+    sorted.reserveCapacity(nodes.count)
+    var waiting: [Node] = []
+    func isReady(_ node: Node) -> Bool { !node.operands.contains(where: missing.contains) }
+    for node in nodes {
+      guard isReady(node) else {
+        waiting.append(node)
+        continue
+      }
+      sorted.append(node)
+      missing.subtract(node.results)
+      while let next = waiting.firstIndex(where: isReady) {
+        missing.subtract(waiting[next].results)
+        sorted.append(waiting.remove(at: next))
+      }
+    }
+    nodes = sorted + waiting
+  }
+
   /// Values that must be computed whatever else happens.
   var roots: [Int32] { results + gradients.compactMap { $0 } }
 }
@@ -74,12 +96,6 @@ struct Graph {
 struct Pass: Sendable {
   let name: String
   let apply: @Sendable (inout Graph) -> Void
-
-  /// All passes, in order.
-  static let all: [Pass] = [.mergeEqual, .dropUnused]
-
-  /// Fusions whose kernels exist on the CPU, in order of preference.
-  static let cpuFusions: [Pass] = [.fuseReluDepthwisePointwise]
 
   /// Drops operations whose results nobody uses.
   static let dropUnused = Pass(name: "drop-unused") { graph in
@@ -96,7 +112,9 @@ struct Pass: Sendable {
     graph.nodes = kept.reversed()
   }
 
-  /// Computes equal parts once: the pools of one source on all its edges, for example.
+  /// Computes equal parts once: what gradients of several operations have in common, for example.
+  ///
+  /// Equal parts of the forward pass were merged before it was differentiated (`EqualRecords`).
   static let mergeEqual = Pass(name: "merge-equal") { graph in
     struct Key: Hashable {
       let operation: AnyHashable

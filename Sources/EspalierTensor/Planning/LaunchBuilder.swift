@@ -49,6 +49,19 @@ public struct Operand: Sendable {
   var dtype: DType
   /// Elements between runs.
   var stride: Int32
+  /// Elements from where the value `number` begins, of a view of it.
+  var elementOffset = 0
+  /// What a call waits for that reads it: the value itself, or the view.
+  var dependency: Int32 = -1
+  /// Whether the row adds to what is there: its result is one term of a sum.
+  var accumulates = false
+
+  /// The same, added to by a row that is not the first of a sum.
+  func accumulating(_ accumulates: Bool) -> Operand {
+    var operand = self
+    operand.accumulates = accumulates
+    return operand
+  }
 
   /// An operand that is exactly zero and not read.
   static let absent = Operand(number: -1, dtype: .float32, stride: 0)
@@ -122,8 +135,16 @@ public struct LaunchBuilder {
   let isReference: Bool
   /// Results that may be aliases of an operand.
   let mayAlias: [Bool]
+  /// Elements between runs of each operand and result.
+  let operandStrides: [Int]
+  let resultStrides: [Int]
+  /// Operands that were written into their place in result 0.
+  let isPlaced: [Bool]
+  /// Whether result 0 is read where it lies in operand 0.
+  let isView: Bool
 
-  var launches: [PendingLaunch] = []
+  /// The calls, each with its rows.
+  var calls: [[PendingLaunch]] = []
   var aliases: [(result: Int32, operand: Int32)] = []
   /// Workspaces made: bytes of each; numbered from -2 downwards.
   var workspaces: [Int] = []
@@ -136,15 +157,23 @@ public struct LaunchBuilder {
   public func operand(_ index: Int) -> Operand {
     let type = operandTypes[index]
     return Operand(
-      number: operandNumbers[index], dtype: seen(type.dtype), stride: Int32(type.runLength))
+      number: operandNumbers[index], dtype: seen(type.dtype), stride: Int32(operandStrides[index]))
   }
 
   /// Result `index` of the operation.
   public func result(_ index: Int = 0) -> Operand {
     let type = resultTypes[index]
     return Operand(
-      number: resultNumbers[index], dtype: seen(type.dtype), stride: Int32(type.runLength))
+      number: resultNumbers[index], dtype: seen(type.dtype), stride: Int32(resultStrides[index]))
   }
+
+  /// Strides of operand `index`, an image's pixel stride included.
+  func strides(ofOperand index: Int) -> [Int] {
+    operandTypes[index].strides(pixel: operandStrides[index])
+  }
+
+  /// Strides of result 0, an image's pixel stride included.
+  var stridesOfResult: [Int] { resultTypes[0].strides(pixel: resultStrides[0]) }
 
   /// Memory that lives as long as the operation's calls.
   public mutating func workspace(_ count: Int, _ dtype: DType) -> Operand {
@@ -166,11 +195,21 @@ public struct LaunchBuilder {
     _ kernel: Kernel, _ dtype: DType, _ operands: [Operand], scalars: [Scalar] = [], row: Row,
     openCL: OpenCLCall? = nil
   ) {
-    let bytes = withUnsafeBytes(of: row) { Array($0) }
-    launches.append(
-      PendingLaunch(
-        kernel: kernel, dtype: seen(dtype), operands: operands, scalars: scalars, row: bytes,
-        openCL: openCL?.resolved(for: kernel, seen(dtype)), origin: origin))
+    emitRows(kernel, dtype, [(operands, scalars, row)], openCL: openCL)
+  }
+
+  /// Adds one kernel call of several rows, in this order.
+  mutating func emitRows<Row>(
+    _ kernel: Kernel, _ dtype: DType, _ rows: [(operands: [Operand], scalars: [Scalar], row: Row)],
+    openCL: OpenCLCall? = nil
+  ) {
+    let call = openCL?.resolved(for: kernel, seen(dtype))
+    calls.append(
+      rows.map { operands, scalars, row in
+        PendingLaunch(
+          kernel: kernel, dtype: seen(dtype), operands: operands, scalars: scalars,
+          row: withUnsafeBytes(of: row) { Array($0) }, openCL: call, origin: origin)
+      })
   }
 }
 
@@ -214,9 +253,15 @@ struct StridedView {
 }
 
 extension TensorType {
+  /// Strides of an image whose pixels lie `pixel` elements apart; of anything else, its own.
+  func strides(pixel: Int) -> [Int] {
+    guard shape.rank == 4, layout == .standard, pixel != runLength else { return strides }
+    return strides.enumerated().map { $0 == 1 ? $1 : $1 / runLength * pixel }
+  }
+
   /// Strides by which this operand walks over a result of shape `shape` under broadcasting.
-  func strides(broadcastTo shape: Shape) -> [Int] {
-    let own = strides
+  func strides(broadcastTo shape: Shape, pixel: Int? = nil) -> [Int] {
+    let own = strides(pixel: pixel ?? runLength)
     var result = [Int](repeating: 0, count: shape.rank)
     for offset in 1...max(1, self.shape.rank) where offset <= self.shape.rank {
       if self.shape[-offset] != 1 {

@@ -8,15 +8,21 @@ struct Layouter {
   private var graph: Graph
   private let isReference: Bool
   private let groupsRows: Bool
-  private let isOpenCL: Bool
+  private let viewsChannels: Bool
+  private let abilities: PlanningAbilities
+  private var views = ChannelViews()
   /// Values keyed by number; converted operands and results of the reference get numbers beyond.
   private var spaces: [Int32: Int32] = [:]
   private var types: [TensorType]
 
-  init(graph: Graph, isReference: Bool, groupsRows: Bool, isOpenCL: Bool) {
+  init(
+    graph: Graph, isReference: Bool, groupsRows: Bool, viewsChannels: Bool,
+    abilities: PlanningAbilities
+  ) {
     self.graph = graph
     self.groupsRows = groupsRows
-    self.isOpenCL = isOpenCL
+    self.viewsChannels = viewsChannels
+    self.abilities = abilities
     self.isReference = isReference
     types = graph.types
   }
@@ -36,8 +42,13 @@ struct Layouter {
       if let v { spaces[v] = Int32(2 + n + 2 * m + i) }
     }
     placeUpdates()
+    if viewsChannels {
+      views = ChannelViews(graph, placed: Set(spaces.keys), overwritten: overwritten)
+    }
     var emitted = emitAll()
-    if groupsRows { emitted = RowGrouping(calls: emitted, isOpenCL: isOpenCL).grouped() }
+    if groupsRows {
+      emitted = RowGrouping(calls: emitted, parts: views.parts, abilities).grouped()
+    }
     let split = emitted.firstIndex { $0.isBackward } ?? emitted.count
     var memory = MemoryAssignment(
       emitted: emitted, split: split, spaces: spaces, types: types, isReference: isReference,
@@ -93,28 +104,36 @@ struct Layouter {
         mayAlias: node.results.map { result in
           spaces[result] == nil
             && !(node.operands.first.map { overwritten.contains(root($0)) } ?? false)
-        })
+        }, operandStrides: node.operands.map(stride), resultStrides: node.results.map(stride),
+        isPlaced: node.operands.map {
+          views.views[$0].map { $0.isPart && $0.parent == node.results.first } ?? false
+        }, isView: node.results.first.map { views.views[$0]?.isPart == false } ?? false)
       node.operation.emit(into: &builder)
       for alias in builder.aliases { aliases[alias.result] = alias.operand }
-      for var launch in builder.launches {
-        for k in launch.operands.indices where launch.operands[k].number < -1 {
-          // Workspaces of all nodes get numbers of their own, beyond the values.
-          let own = -2 - Int(launch.operands[k].number)
-          launch.operands[k].number = workspaceNumber(index, own, builder.workspaces[own])
+      for var rows in builder.calls {
+        for r in rows.indices {
+          for k in rows[r].operands.indices where rows[r].operands[k].number < -1 {
+            // Workspaces of all nodes get numbers of their own, beyond the values.
+            let own = -2 - Int(rows[r].operands[k].number)
+            rows[r].operands[k].number = workspaceNumber(index, own, builder.workspaces[own])
+          }
         }
-        calls.append(Call(rows: [launch], isBackward: node.isBackward, node: index))
+        calls.append(Call(rows: rows, isBackward: node.isBackward, node: index))
       }
     }
     let firstWorkspace = Int32(graph.types.count)
     for k in calls.indices {
-      for j in calls[k].rows[0].operands.indices {
-        calls[k].rows[0].operands[j].number = root(calls[k].rows[0].operands[j].number)
+      for r in calls[k].rows.indices {
+        for j in calls[k].rows[r].operands.indices {
+          place(&calls[k].rows[r].operands[j])
+        }
       }
       let node = graph.nodes[calls[k].node]
       calls[k].isUpdate = node.operation.hasEffect
       calls[k].writes =
-        node.results.map(root) + node.operation.effectTargets.map { root(node.operands[$0]) }
-        + calls[k].rows[0].operands.map(\.number).filter { $0 >= firstWorkspace }
+        node.results.map(dependency)
+        + node.operation.effectTargets.map { root(node.operands[$0]) }
+        + calls[k].rows.lazy.flatMap(\.operands).map(\.number).filter { $0 >= firstWorkspace }
     }
     return calls
   }
@@ -130,6 +149,32 @@ struct Layouter {
     types.append(TensorType([bytes], .bool))
     workspaceNumbers[key] = Int32(types.count - 1)
     return Int32(types.count - 1)
+  }
+
+  /// Elements between runs of a value where it lies.
+  private func stride(_ number: Int32) -> Int {
+    // Not by way of aliases: they have shapes of their own, and what uses a view makes none of it.
+    var number = number
+    while let view = views.views[number] { number = view.parent }
+    return graph.types[Int(number)].runLength
+  }
+
+  /// The value that a call waits for which reads `number`: a slice is there when its whole is.
+  private func dependency(_ number: Int32) -> Int32 {
+    var number = root(number)
+    while let view = views.views[number], !view.isPart { number = root(view.parent) }
+    return number
+  }
+
+  /// Turns a value's number into that of the value it lies in.
+  private func place(_ operand: inout Operand) {
+    guard operand.number >= 0 else { return }
+    operand.dependency = dependency(operand.number)
+    operand.number = root(operand.number)
+    while let view = views.views[operand.number] {
+      operand.elementOffset += view.firstChannel
+      operand.number = root(view.parent)
+    }
   }
 
   private func root(_ number: Int32) -> Int32 {

@@ -135,8 +135,9 @@ struct MemoryAssignment {
     for (k, operand) in pending.operands.enumerated() {
       var field = esp_operand()
       var location = Location(space: Plan.scratchSpace, dtype: operand.dtype, byteOffset: 0)
+      field.flags = operand.number < 0 ? ESP_ABSENT : operand.accumulates ? ESP_ACCUMULATE : 0
       if operand.number < 0 {
-        field.flags = ESP_ABSENT
+        // It lies nowhere.
       } else if let space = spaces[operand.number] {
         location = Location(space: space, dtype: operand.dtype, byteOffset: 0)
       } else {
@@ -146,14 +147,21 @@ struct MemoryAssignment {
         location = place
         location.dtype = operand.dtype
       }
-      if operand.number >= 0 { location.byteCount = valueBytes(operand.number) }
+      let skipped = operand.elementOffset * operand.dtype.byteCount
+      location.byteOffset += skipped
+      if operand.number >= 0 { location.byteCount = valueBytes(operand.number) - skipped }
       field.offset = UInt32(location.byteOffset / operand.dtype.byteCount)
       field.stride = operand.stride
       row.storeBytes(of: field, toByteOffset: 12 * k, as: esp_operand.self)
       program.locations.append(location)
     }
     for (s, scalar) in pending.scalars.enumerated() {
-      program.scalars.append((offset + 12 * pending.operands.count + 4 * s, scalar))
+      let at = offset + 12 * pending.operands.count + 4 * s
+      if let word = scalar.constantWord {
+        program.rows.storeBytes(of: word, toByteOffset: at, as: UInt32.self)
+      } else {
+        program.scalars.append((at, scalar))
+      }
     }
   }
 }

@@ -4,12 +4,14 @@
 /// this saves fork and join and keeps all threads busy on small images; on a GPU, launches.
 struct RowGrouping {
   private let calls: [Layouter.Call]
-  /// On OpenCL, variants of one kernel are kernels of their own.
-  private let isOpenCL: Bool
+  /// Values that are written in parts, by who reads them as a whole.
+  private let parts: [Int32: [Int32]]
+  private let abilities: PlanningAbilities
 
-  init(calls: [Layouter.Call], isOpenCL: Bool) {
+  init(calls: [Layouter.Call], parts: [Int32: [Int32]], _ abilities: PlanningAbilities) {
     self.calls = calls
-    self.isOpenCL = isOpenCL
+    self.parts = parts
+    self.abilities = abilities
   }
 
   private struct Key: Hashable {
@@ -29,10 +31,11 @@ struct RowGrouping {
       let launch = call.rows[0]
       let key = Key(
         level: levels[index], kernel: launch.kernel.name,
-        variants: isOpenCL ? launch.openCL?.kernels ?? [] : [], dtype: launch.dtype,
+        variants: abilities.rowsMixVariants ? [] : launch.openCL?.kernels ?? [],
+        dtype: launch.dtype,
         rowBytes: launch.row.count, isBackward: call.isBackward)
       if let group = groups[key] {
-        result[group].call.rows.append(launch)
+        result[group].call.rows += call.rows
       } else {
         groups[key] = result.count
         result.append((key, call))
@@ -66,12 +69,15 @@ struct RowGrouping {
       // Calls of one node follow one another: they may share a result or a workspace.
       if call.node != lastNode { (lastNode, nodeLevel) = (call.node, 0) }
       var level = nodeLevel
-      let operands = call.rows[0].operands.lazy.map(\.number).filter { $0 >= 0 }
-      for value in operands { level = max(level, written[value] ?? 0) }
+      let operands = call.rows.flatMap(\.operands).map(\.dependency).filter { $0 >= 0 }
+      for value in operands {
+        level = max(level, written[value] ?? 0)
+        for part in parts[value] ?? [] { level = max(level, written[part] ?? 0) }
+      }
       for value in call.writes { level = max(level, read[value] ?? 0) }
       levels[index] = level
       nodeLevel = level + 1
-      for value in call.writes { written[value] = level + 1 }
+      for value in call.writes { written[value] = max(written[value] ?? 0, level + 1) }
       for value in operands {
         read[value] = max(read[value] ?? 0, level + 1)
         lastUse[value] = index

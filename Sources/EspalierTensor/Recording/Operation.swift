@@ -25,6 +25,16 @@ public protocol Operation: Hashable, Sendable {
   /// Operands that are written in place: such an operation is never dead, never merged, run once.
   var effectTargets: [Int] { get }
 
+  /// Whether one of two equal operations on equal operands can do for both before gradients are
+  /// taken, so that theirs are summed before they go through it.
+  static var mergesBeforeGradients: Bool { get }
+
+  /// Whether its kernels read images with the pixel stride that their operand names.
+  static var readsPixelStride: Bool { get }
+
+  /// Whether its kernels write images so.
+  static var writesPixelStride: Bool { get }
+
   /// Multiply-adds as the field counts them: convolutions and linear layers, a bias as one an output.
   func multiplyAdds(_ operands: [Shape], _ results: [Shape]) -> Int
 
@@ -43,12 +53,18 @@ public enum LayoutRequirement: Sendable {
 extension Operation {
   /// False: only convolutions do.
   public static var takesConvolutionWeights: Bool { false }
+  /// False: kernels that walk over views take an image as dense.
+  public static var readsPixelStride: Bool { false }
+  /// False: kernels that walk over views take an image as dense.
+  public static var writesPixelStride: Bool { false }
   /// True: most operations let gradients through.
   public func isDifferentiable(at index: Int) -> Bool { true }
   /// None: most operations only compute.
   public var effectTargets: [Int] { [] }
   /// Whether the operation writes in place.
   var hasEffect: Bool { !effectTargets.isEmpty }
+  /// True: gradients are linear in what comes from upstream.
+  public static var mergesBeforeGradients: Bool { true }
   /// None: only convolutions and matrix products count.
   public func multiplyAdds(_ operands: [Shape], _ results: [Shape]) -> Int { 0 }
   /// Standard layout.

@@ -6,6 +6,9 @@ public struct TrainingCallbacks {
   public var progress: (_ line: ProgressLine) -> Void = { _ in }
   /// Something a person should know.
   public var note: (_ message: String) -> Void = { _ in }
+  /// Before the first step of a search: how many of how many passes were planned ahead, which may
+  /// take long where the space is large.
+  public var planning: (_ done: Int, _ count: Int) -> Void = { _, _ in }
   /// After training: how many architectures were evaluated so far.
   public var evaluation: (_ count: Int) -> Void = { _ in }
   /// The end of an epoch.
@@ -33,7 +36,7 @@ public struct ProgressLine: Sendable {
   public var metrics: [String: Double]
   /// Images a second since the last line.
   public var imagesPerSecond: Double
-  /// Seconds since training began.
+  /// Seconds that the training took, in all its sessions.
   public var seconds: Double
 
   /// `epoch 3/10 step 120/400 loss 1.2345 accuracy 0.5312 812 img/s`.
@@ -57,38 +60,3 @@ public struct TrainingInterrupted: Error, CustomStringConvertible {
   /// One line for people.
   public var description: String { "stopped after step \(step), with a checkpoint" }
 }
-
-/// Adds up step results between log lines and reads them together.
-struct MetricWindow {
-  private var results: [StepResult] = []
-  private var images = 0
-  private var start = monotonicNow()
-
-  mutating func add(_ result: StepResult, images count: Int) {
-    results.append(result)
-    images += count
-  }
-
-  /// Means since the last call, and the last step's loss.
-  mutating func read() throws(DeviceError) -> (
-    loss: Double, last: Double, metrics: [String: Double], imagesPerSecond: Double
-  ) {
-    var loss = 0.0
-    var last = 0.0
-    var metrics: [String: Double] = [:]
-    for result in results {
-      last = try result.loss.item()
-      loss += last
-      for (name, value) in result.metrics { metrics[name, default: 0] += try value.item() }
-    }
-    let count = Double(max(results.count, 1))
-    let now = monotonicNow()
-    let rate = Double(images) / max(now - start, 1e-9)
-    results = []
-    images = 0
-    start = now
-    return (loss / count, last, metrics.mapValues { $0 / count }, rate)
-  }
-}
-
-func monotonicNow() -> Double { ProcessInfo.processInfo.systemUptime }

@@ -1,0 +1,39 @@
+extension SearchContext {
+  /// Plans everything that this strategy's steps and evaluations will need, before the first step.
+  ///
+  /// - Parameters:
+  ///   - batches: Sizes of a training and a validation batch that occur together.
+  ///   - evaluations: Sizes of evaluation batches.
+  ///   - progress: Told how many of how many passes are planned.
+  ///   - makeBatch: A batch of any content and the given size.
+  func rehearse(
+    _ strategy: any SearchStrategy, batches: [(training: Int, validation: Int?)],
+    evaluations: [Int], progress: (_ done: Int, _ count: Int) -> Void = { _, _ in },
+    makeBatch: @escaping (Int) throws -> TensorBatch
+  ) throws {
+    let steps = batches.map { sizes in
+      { () throws -> StepResult in
+        try strategy.step(self, training: try makeBatch(sizes.training)) {
+          try makeBatch(sizes.validation ?? sizes.training)
+        }
+      }
+    }
+    let evaluations = evaluations.map { size in
+      { () throws -> StepResult in
+        let batch = try makeBatch(size)
+        let result = Mode.with(.supernetEvaluation) {
+          self.evaluate(self.space.sampledDecisions(self.randomArchitecture()), batch)
+        }
+        try self.objective.requireSelectionMetric(among: Array(result.metrics.keys))
+        return result
+      }
+    }
+    // What a rehearsed step draws and concludes has not happened.
+    let (savedGenerator, savedState) = (generator, strategy.state)
+    try space.rehearse(
+      (steps + evaluations).map { pass in { _ = try EspalierTensor.step { try pass() } } },
+      progress: progress)
+    generator = savedGenerator
+    try strategy.restore(savedState, in: self)
+  }
+}

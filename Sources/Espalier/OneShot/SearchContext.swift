@@ -1,0 +1,103 @@
+/// What a strategy works with.
+public final class SearchContext {
+  /// The supernet.
+  public private(set) var model: any Layer
+  /// The choices.
+  public private(set) var space: SearchSpace
+  /// The network's parameters and buffers.
+  public private(set) var weights: ParameterSet
+  /// The optimizer of the network's weights.
+  public private(set) var optimizer: any Optimizer
+  /// Loss and metrics.
+  public let objective: Objective
+  /// Random numbers drawn on the host; part of the checkpoint.
+  public var generator: SeededGenerator
+  /// Where the search is; schedules are functions of its `progress`.
+  public internal(set) var position: TrainingPosition
+  /// How many architectures may be evaluated after training.
+  public let evaluations: Int
+  /// What another network needs: the shape of an image, and its weights' optimizer.
+  private let replacement: (input: Shape, makeOptimizer: (ParameterSet) throws -> any Optimizer)?
+
+  init(
+    model: any Layer, space: SearchSpace, weights: ParameterSet, optimizer: any Optimizer,
+    objective: Objective, generator: SeededGenerator, evaluations: Int,
+    position: TrainingPosition = TrainingPosition(stepCount: 1, epochCount: 1),
+    replacement: (input: Shape, makeOptimizer: (ParameterSet) throws -> any Optimizer)? = nil
+  ) {
+    self.model = model
+    self.space = space
+    self.weights = weights
+    self.optimizer = optimizer
+    self.objective = objective
+    self.generator = generator
+    self.evaluations = evaluations
+    self.position = position
+    self.replacement = replacement
+  }
+
+  /// A context at the beginning of a search over a network.
+  convenience init(
+    _ model: any Layer, input: Shape, options: SearchOptions, position: TrainingPosition
+  ) throws {
+    let weights = try ParameterSet(model)
+    self.init(
+      model: model, space: try SearchSpace(of: model, input: input), weights: weights,
+      optimizer: try options.optimizer(of: weights), objective: options.objective,
+      generator: SearchContext.generator(seed: options.seed), evaluations: options.evaluations,
+      position: position, replacement: (input, options.optimizer(of:)))
+  }
+
+  /// Goes on with another network of the same choices, with its own weights and a new optimizer.
+  ///
+  /// For networks that change in stages: called in `epochEnded`, and in `restore` where the state
+  /// is of another stage.
+  /// - Throws: `SpaceError` where the network's choices are others.
+  public func replaceModel(_ model: any Layer) throws {
+    guard let replacement else { preconditionFailure("replaceModel: this context has no trainer") }
+    let space = try SearchSpace(of: model, input: replacement.input)
+    let (old, new) = (self.space.choices, space.choices)
+    guard old == new else {
+      let key =
+        zip(old, new).first { $0 != $1 }?.0.key
+        ?? (old.count > new.count ? old[new.count] : new[old.count]).key
+      throw SpaceError.unequalChoices(
+        key: key, first: "of the network so far", second: "of the one that replaces it",
+        difference: "a search keeps its choices")
+    }
+    let weights = try ParameterSet(model)
+    (self.model, self.space, self.weights) = (model, space, weights)
+    optimizer = try replacement.makeOptimizer(weights)
+  }
+
+  /// Whether a step is only planned ahead: reads give zeros, updates change nothing.
+  public var isRehearsing: Bool { Rehearsal.isRunning }
+
+  /// Loss and metrics of the network under decisions.
+  public func evaluate(_ decisions: [String: Decision], _ batch: TensorBatch) -> StepResult {
+    space.with(decisions) {
+      let output = model(batch.images)
+      return StepResult(
+        loss: objective.loss(output, batch), metrics: objective.metrics(output, batch))
+    }
+  }
+
+  /// Trains the weights once under decisions.
+  public func trainWeights(_ decisions: [String: Decision], _ batch: TensorBatch) throws
+    -> StepResult
+  {
+    let (result, gradients) = try valueAndGradient(wrt: weights.variables) {
+      evaluate(decisions, batch)
+    }
+    try optimizer.update(with: gradients)
+    return result
+  }
+
+  /// The generator with which a search of this seed begins.
+  static func generator(seed: UInt64) -> SeededGenerator { SeededGenerator(seed: seed ^ 0x5EA2C4) }
+
+  /// A uniformly random architecture.
+  public func randomArchitecture() -> [String: ResolvedChoice] {
+    space.randomArchitecture(&generator)
+  }
+}

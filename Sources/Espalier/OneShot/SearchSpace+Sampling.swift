@@ -1,0 +1,75 @@
+extension SearchSpace {
+  /// The first architecture that the strategy `random` draws with a seed.
+  public func firstRandomArchitecture(seed: UInt64) -> Architecture {
+    var generator = SearchContext.generator(seed: seed)
+    return Architecture(randomArchitecture(&generator), in: choices)
+  }
+
+  /// A uniformly random architecture.
+  ///
+  /// Of an input choice with a fixed number a uniform subset; of any number, fair coins. A candidate
+  /// that is exactly zero is not drawn, and edges that no input choice takes are left out.
+  public func randomArchitecture(_ generator: inout SeededGenerator) -> [String: ResolvedChoice] {
+    var result: [String: ResolvedChoice] = [:]
+    for choice in choices {
+      let count = choice.candidateNames.count
+      switch choice.kind {
+      case .layer:
+        let allowed = selectable(choice.key, count)
+        result[choice.key] = ResolvedChoice(
+          active: [allowed[Int.random(in: 0..<allowed.count, using: &generator)]])
+      case .input:
+        if let chosen = choice.chosenCount {
+          let order = Array(0..<count).shuffled(using: &generator)
+          result[choice.key] = ResolvedChoice(active: Array(order.prefix(chosen)))
+        } else {
+          result[choice.key] = ResolvedChoice(
+            active: (0..<count).filter { _ in Bool.random(using: &generator) })
+        }
+      }
+    }
+    return withoutUnusedEdges(result)
+  }
+
+  /// Candidates that may be chosen: all that are not exactly zero, or all if there are no others.
+  func selectable(_ key: String, _ count: Int) -> [Int] {
+    guard let choice = mutables[key]?.first as? LayerChoice else { return Array(0..<count) }
+    let useful = choice.candidates.indices.filter {
+      !(choice.candidates[$0].layer is any ZeroLayer)
+    }
+    return useful.isEmpty ? Array(0..<count) : useful
+  }
+
+  /// Empties layer choices that input choices name and do not take, as DARTS' export does.
+  func withoutUnusedEdges(_ choices: [String: ResolvedChoice]) -> [String: ResolvedChoice] {
+    var result = choices
+    var named: Set<String> = []
+    var taken: Set<String> = []
+    for choice in self.choices where choice.kind == .input {
+      for (index, name) in choice.candidateNames.enumerated() where mutables[name] != nil {
+        named.insert(name)
+        if choices[choice.key]?.active.contains(index) == true { taken.insert(name) }
+      }
+    }
+    for name in named.subtracting(taken)
+    where self.choices.contains(where: { $0.key == name && $0.kind == .layer }) {
+      result[name] = ResolvedChoice(active: [])
+    }
+    return result
+  }
+
+  /// Sampled decisions for one architecture; choices that were left out run their first candidate,
+  /// whose result nobody uses.
+  public func sampledDecisions(_ choices: [String: ResolvedChoice]) -> [String: Decision] {
+    var result: [String: Decision] = [:]
+    for choice in self.choices {
+      var active = choices[choice.key]?.active ?? []
+      if active.isEmpty && choice.kind == .layer { active = [0] }
+      result[choice.key] = Decision(.sampled, active: active)
+    }
+    return result
+  }
+
+  /// Whether a key is a layer choice's.
+  func isLayerChoice(_ key: String) -> Bool { mutables[key]?.first is LayerChoice }
+}
