@@ -15,7 +15,9 @@ struct CheckpointFacts {
 
   /// Reads a checkpoint, or the one kept before it when it is damaged.
   init(_ path: String) throws {
-    let loaded = try Safetensors.loadNewest(at: path)
+    let loaded = try CheckpointFacts.withRemedy("name another checkpoint") {
+      try Safetensors.loadNewest(at: path)
+    }
     if let setback = loaded.setback { Console.note("\(setback); using \(loaded.file)") }
     checkpoint = Checkpoint(loaded.contents)
     file = loaded.file
@@ -33,6 +35,25 @@ struct CheckpointFacts {
     dataSeed = metadata["data_seed"].flatMap { UInt64($0) }
     architecture = try metadata["architecture"].map {
       try Architecture(parsing: Array($0.utf8), source: path)
+    }
+  }
+
+  /// Runs `body`; where a checkpoint in it is damaged, says that no earlier one serves and what to do.
+  static func withRemedy<R>(_ remedy: String, _ body: () throws -> R) throws -> R {
+    do {
+      return try body()
+    } catch let error as CheckpointError {
+      let file: String
+      switch error {
+      case .header(let name, _, _), .tensor(let name, _, _, _): file = name
+      case .unreadable, .unwritable: throw error
+      }
+      let previous = Safetensors.previousPath(of: file)
+      let isThere = FileManager.default.fileExists(atPath: previous)
+      throw UsageError(
+        "\(error); "
+          + (isThere ? "\(previous) is damaged too" : "there is no earlier \(previous)")
+          + "; \(remedy)")
     }
   }
 

@@ -8,6 +8,7 @@ public enum CommandLineTool {
   ///
   /// - Parameter spaces: Spaces that `--space` takes beside the built-in ones.
   public static func main(spaces: [SpaceDefinition] = []) -> Never {
+    keepStandardDescriptors()
     // A reader that went away and a limit on file sizes are errors of a write, not of the process.
     signal(SIGPIPE, SIG_IGN)
     signal(SIGXFSZ, SIG_IGN)
@@ -23,15 +24,49 @@ public enum CommandLineTool {
   static func run(_ arguments: [String]) -> CInt {
     var command: any ParsableCommand
     do {
+      try checkVerb(arguments[...], of: RootCommand.self)
       command = try RootCommand.parseAsRoot(arguments)
     } catch {
-      return end(error) { Failure(parsing: error) }
+      return end(error) { error is UsageError ? Failure(error) : Failure(parsing: error) }
     }
     do {
       try command.run()
-      return 0
+      return endOutput()
     } catch {
       return end(error) { Failure(error) }
+    }
+  }
+
+  /// Throws at a word in a verb's place that is none, which the parser would not list.
+  private static func checkVerb(
+    _ arguments: ArraySlice<String>, of command: any ParsableCommand.Type
+  ) throws(UsageError) {
+    let verbs = command.configuration.subcommands
+    guard !verbs.isEmpty, let word = arguments.first, !word.hasPrefix("-"), word != "help" else {
+      return
+    }
+    guard let verb = verbs.first(where: { $0.configuration.commandName == word }) else {
+      throw UsageError(
+        unknown: "verb", word, valid: verbs.compactMap { $0.configuration.commandName })
+    }
+    try checkVerb(arguments.dropFirst(), of: verb)
+  }
+
+  /// 0, or 1 and a line where standard output did not take the result.
+  private static func endOutput() -> CInt {
+    guard let problem = Console.outputProblem else { return 0 }
+    return end(Failure(RunError("standard output: cannot be written: \(problem)")))
+  }
+
+  /// Opens what the caller closed of standard input, output and error, so that no file of a run gets
+  /// the number of one and what is printed in it; writing still fails.
+  private static func keepStandardDescriptors() {
+    while true {
+      let descriptor = open("/dev/null", O_RDONLY)
+      guard (STDIN_FILENO...STDERR_FILENO).contains(descriptor) else {
+        if descriptor >= 0 { close(descriptor) }
+        return
+      }
     }
   }
 
@@ -39,9 +74,12 @@ public enum CommandLineTool {
   private static func end(_ error: any Error, _ failure: () -> Failure) -> CInt {
     if RootCommand.exitCode(for: error) == .success {
       Console.output(RootCommand.fullMessage(for: error))
-      return 0
+      return endOutput()
     }
-    let failure = failure()
+    return end(failure())
+  }
+
+  private static func end(_ failure: Failure) -> CInt {
     Console.endProgress()
     Console.error("espalier: \(failure.message)")
     return failure.code
@@ -59,12 +97,13 @@ struct RootCommand: ParsableCommand {
         espalier retrain --space darts --architecture runs/a/architecture.json \\
           --data fashion-mnist-mini --output runs/b
 
-      Exit codes: 0 done, 1 the work failed, 2 bad usage or bad input, 130 Ctrl-C, 143 SIGTERM.
+      Exit codes: 0 done, 1 the work failed, 2 bad usage or bad input, 130 Ctrl-C, \
+      143 SIGTERM.
       """,
     version: CommandLineTool.version,
     subcommands: [
       SearchCommand.self, RetrainCommand.self, EvaluateCommand.self, ExportCommand.self,
-      SpaceCommand.self, StrategiesCommand.self, DevicesCommand.self,
+      SpaceCommand.self, StrategiesCommand.self, DevicesCommand.self, DoctorCommand.self,
     ])
 }
 

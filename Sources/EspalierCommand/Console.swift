@@ -1,5 +1,6 @@
 import Espalier
 import Foundation
+import Synchronization
 
 /// Where text goes: results to standard output, everything else to standard error.
 enum Console {
@@ -18,7 +19,22 @@ enum Console {
   }
 
   /// Writes a line of the result.
-  static func output(_ text: String) { write(text + "\n", to: STDOUT_FILENO) }
+  ///
+  /// A failure is kept in `outputProblem` until the work is done, whose files may be there all the
+  /// same.
+  static func output(_ text: String) {
+    guard let code = write(text + "\n", to: STDOUT_FILENO), code != EPIPE else { return }
+    _ = firstOutputError.compareExchange(expected: 0, desired: code, ordering: .relaxed)
+  }
+
+  /// Why the result could not be written whole; nil where it could, or where its reader went away as
+  /// `head` does.
+  static var outputProblem: String? {
+    let code = firstOutputError.load(ordering: .relaxed)
+    return code == 0 ? nil : String(cString: strerror(code))
+  }
+
+  private static let firstOutputError = Atomic<CInt>(0)
 
   /// Writes a note.
   static func note(_ text: String) {
@@ -43,17 +59,34 @@ enum Console {
     if hasOpenLine.exchange(false) { write("\n", to: STDERR_FILENO) }
   }
 
-  private static let hasOpenLine = SharedFlag()
+  /// Seconds since something was last printed.
+  static var quietSeconds: Double {
+    ProcessInfo.processInfo.systemUptime - Double(lastWrite.load(ordering: .relaxed)) / 1000
+  }
 
-  private static func write(_ text: String, to descriptor: CInt) {
+  private static let hasOpenLine = SharedFlag()
+  /// Milliseconds of the machine's up time.
+  private static let lastWrite = Atomic<Int>(
+    Int(ProcessInfo.processInfo.systemUptime * 1000))
+
+  /// Writes text whole; else the error's number.
+  @discardableResult
+  private static func write(_ text: String, to descriptor: CInt) -> CInt? {
+    lastWrite.store(Int(ProcessInfo.processInfo.systemUptime * 1000), ordering: .relaxed)
     var bytes = Array(text.utf8)[...]
     while !bytes.isEmpty {
       let count = bytes.withUnsafeBytes { Foundation.write(descriptor, $0.baseAddress, $0.count) }
       if count < 0 && errno == EINTR { continue }
-      // Nobody reads any more, or the disk is full: there is nowhere left to say so.
-      if count <= 0 { return }
+      if count < 0 && errno == EAGAIN {
+        // A pipe that does not block and is full.
+        var room = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+        _ = poll(&room, 1, -1)
+        continue
+      }
+      if count <= 0 { return count < 0 ? errno : ENOSPC }
       bytes = bytes.dropFirst(count)
     }
+    return nil
   }
 }
 

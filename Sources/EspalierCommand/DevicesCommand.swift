@@ -11,18 +11,27 @@ struct DevicesCommand: ParsableCommand {
 
   func run() {
     let devices = DeviceList.all()
-    if let problem = DeviceList.openCLProblem() { Console.note("no OpenCL device: \(problem)") }
-    if json {
-      let list = devices.map { device in
-        JSONValue.object([
-          "index": device.index.map { .integer($0) } ?? .null, "name": .string(device.name),
-          "kind": .string(device.kind), "driver": .string(device.driver),
-          "memory_bytes": .integer(device.memoryBytes),
-          "compute_units": .integer(device.computeUnits), "auto": .bool(device.isAuto),
-        ])
-      }
-      return Console.output(JSONValue.array(list).compactText)
+    if let problem = DeviceList.openCLProblem() {
+      Console.note("no OpenCL device: \(problem); see `espalier doctor`")
     }
+    Console.output(
+      json
+        ? JSONValue.array(devices.map(\.json)).compactText : DeviceInformation.table(of: devices))
+  }
+}
+
+extension DeviceInformation {
+  /// As `devices --json` lists it.
+  var json: JSONValue {
+    .object([
+      "index": index.map { .integer($0) } ?? .null, "name": .string(name), "kind": .string(kind),
+      "driver": .string(driver), "memory_bytes": .integer(memoryBytes),
+      "compute_units": .integer(computeUnits), "auto": .bool(isAuto),
+    ])
+  }
+
+  /// Devices for people, one a row.
+  static func table(of devices: [DeviceInformation]) -> String {
     var table = Table(["device", "name", "kind", "driver", "memory", "units", ""])
     for device in devices {
       table.add([
@@ -30,7 +39,7 @@ struct DevicesCommand: ParsableCommand {
         "\(device.memoryBytes >> 20) MiB", "\(device.computeUnits)", device.isAuto ? "auto" : "",
       ])
     }
-    Console.output(table.text)
+    return table.text
   }
 }
 

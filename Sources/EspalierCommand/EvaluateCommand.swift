@@ -12,7 +12,7 @@ struct EvaluateCommand: ParsableCommand {
         espalier evaluate --space darts --architecture runs/b/architecture.json \\
           --data fashion-mnist-mini --checkpoint runs/b/checkpoint.safetensors
 
-      A checkpoint says how its network is made; a flag that contradicts it is an error. Without
+      A checkpoint says how its network is made; a flag that contradicts it is an error. Without \
       one the weights are fresh. --set images=N looks at the first N test images.
       """)
 
@@ -37,6 +37,7 @@ struct EvaluateCommand: ParsableCommand {
       fields, given: given, dataSeed: given["seed"] == nil ? facts?.dataSeed : nil,
       extra: SettingDescription.common)
     try facts?.requireSameImages(work)
+    for warning in SizeWarnings.evaluate(work) { Console.note("warning: \(warning)") }
     let space = try work.space.searchSpace(work.spaceSettings)
     let choices = Architecture(try read.resolved(against: space.choices), in: space.choices)
     if let trained = facts?.architecture, trained != choices {
@@ -48,9 +49,8 @@ struct EvaluateCommand: ParsableCommand {
         facts?.kind == "search" ? try work.makeSupernet() : try work.makeRetrainingNetwork()
       try net.apply(choices)
       if let facts { try facts.checkpoint.restore(net, name: facts.file) }
-      try report(
-        measure(net, work, batch, mode: facts?.kind == "search" ? .supernetEvaluation : .evaluation)
-      )
+      let mode: Mode = facts?.kind == "search" ? .supernetEvaluation : .evaluation
+      report(try Heartbeat.during("evaluate") { _ in try measure(net, work, batch, mode: mode) })
     }
   }
 

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Espalier
+import Foundation
 
 struct ExportCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -25,6 +26,7 @@ struct ExportCommand: ParsableCommand {
     name: [.short, .long],
     help: ArgumentHelp("The file to write (default: standard output).", valueName: "file"))
   var output: String?
+  @Flag(help: "Replace a file with other contents.") var force = false
   @Flag(help: "Print one line of JSON.") var json = false
 
   func run() throws {
@@ -49,7 +51,7 @@ struct ExportCommand: ParsableCommand {
     var exported = Architecture(try read.resolved(against: choices), in: choices)
     exported.source = architecture
     let text = try text(of: exported, choices)
-    if let output { try ExportCommand.write(text, to: output) }
+    if let output { try ExportCommand.write(text, to: output, force: force) }
     if json {
       var object: JSONObject = ["format": .string(format.rawValue), "text": .string(text)]
       object["output"] = output.map { .string($0) }
@@ -72,7 +74,19 @@ struct ExportCommand: ParsableCommand {
   }
 
   /// Writes a file whole or not at all.
-  static func write(_ text: String, to path: String) throws {
+  ///
+  /// - Parameter force: Whether a file with other contents is replaced.
+  /// - Throws: `UsageError` where there is such a file, `RunError` where it cannot be written.
+  static func write(_ text: String, to path: String, force: Bool) throws {
+    var status = stat()
+    // What is no file, the writer refuses.
+    let isOther =
+      stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
+      && FileManager.default.contents(atPath: path) != Data(text.utf8)
+    if isOther && !force {
+      throw UsageError(
+        "\(path) exists with other contents; name another file, or replace it with --force")
+    }
     do {
       try AtomicFile.write(Array(text.utf8), to: path)
     } catch {

@@ -30,6 +30,10 @@ struct Failure {
       self.init(2, "\(error)")
     case CheckpointError.unwritable:
       self.init(1, "\(error)")
+    case DeviceError.outOfMemory:
+      self.init(1, "\(error); a smaller --batch or smaller sizes need less")
+    case DeviceError.notFinite:
+      self.init(1, "\(error); a smaller learning_rate may help")
     case is CheckpointError, DeviceError.noSuchDevice:
       self.init(2, "\(error)")
     default:
@@ -46,19 +50,5 @@ struct Failure {
     self.code = code
     let line = text.split(whereSeparator: \.isNewline).joined(separator: " ")
     message = line.isEmpty ? "failed" : line
-  }
-}
-
-extension Failure {
-  /// Why Foundation could not read or write, without the path that the message names already.
-  static func reason(_ error: any Error) -> String {
-    let error = error as NSError
-    if let posix = error.userInfo[NSUnderlyingErrorKey] as? NSError,
-      posix.domain == NSPOSIXErrorDomain
-    {
-      return String(cString: strerror(CInt(posix.code)))
-    }
-    if error.domain == NSPOSIXErrorDomain { return String(cString: strerror(CInt(error.code))) }
-    return error.localizedDescription
   }
 }

@@ -65,6 +65,7 @@ struct RunOptions: ParsableArguments {
   var logEvery: Int?
 
   func validate() throws {
+    if output == "" { throw ValidationError("--output needs the name of a folder") }
     if resume && output == nil {
       throw ValidationError("--resume needs --output DIR, the folder of the run to go on with")
     }

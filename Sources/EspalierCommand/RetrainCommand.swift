@@ -9,14 +9,16 @@ struct RetrainCommand: ParsableCommand {
     discussion: """
       Example:
         espalier retrain --space darts --architecture runs/a/architecture.json \\
-          --data fashion-mnist-mini --epochs 10 --set channels=16 --set cells=5 --output runs/b
+          --data fashion-mnist-mini --epochs 10 --set channels=16 \\
+          --set cells=5 --output runs/b
 
-      --baseline also trains a random architecture at equal budget; then --output holds the run
+      --baseline also trains a random architecture at equal budget; then --output holds the run \
       folders `retrain` and `baseline`. With --seeds K each of these holds K run folders `seed-S`.
-      Settings: `espalier space show SPACE`, and images, test_images, split, learning_rate,
-      final_learning_rate, momentum, weight_decay, clip_norm, crop, flip, cutout, drop_path.
-      Colour images of at least 32 pixels get crop 4, flip, cutout 16 and drop_path 0.2 by default,
-      other images nothing.
+
+      Settings: `espalier space show SPACE`, and images, test_images, split, learning_rate, \
+      final_learning_rate, momentum, weight_decay, clip_norm, crop, flip, cutout, drop_path. \
+      Colour images of at least 32 pixels get crop 4, flip, cutout 16 and drop_path 0.2 by \
+      default, other images nothing.
       """)
 
   @OptionGroup var task: TaskOptions
@@ -34,6 +36,9 @@ struct RetrainCommand: ParsableCommand {
   @Flag(help: "Also train the first architecture that `random` draws with the next seed.")
   var baseline = false
 
+  @Flag(help: "Check everything and say what would run, without writing anything.")
+  var dryRun = false
+
   func run() throws {
     var given = try task.given()
     options.add(to: &given)
@@ -41,6 +46,7 @@ struct RetrainCommand: ParsableCommand {
     given["inherit"] = inherit.map(absolutePath)
     given["seeds"] = seeds.map(String.init)
     if baseline { given["baseline"] = "true" }
+    try RunFolder.requireFree(options.output, isResuming: options.resume)
     let resumed =
       options.resume
       ? try RunFields.resumed(
@@ -48,11 +54,18 @@ struct RetrainCommand: ParsableCommand {
         names: baseline ? ["config.json", "retrain.json"] : ["config.json"]) : nil
     let fields = try RunFields.merged(
       given: given, config: task.config, resumed: resumed, output: options.output, verb: "retrain")
+    if options.resume && resumed == nil {
+      // A checkpoint whose weights are inherited names the space.
+      let names = ["space", "architecture", "data"].filter { $0 != "space" || inherit == nil }
+      try fields.requireBeginning(names, output: options.output)
+    }
     if resumed != nil, let output = options.output, let summary = RetrainPlan.finished(in: output) {
       return report(summary, output)
     }
     let plan = try RetrainPlan(
       fields, given: given, resumedFolder: resumed.flatMap { _ in options.output })
+    for warning in plan.warnings { Console.note("warning: \(warning)") }
+    if dryRun { return try plan.describe(json: task.json) }
     let folder = try RunFolder(output: options.output, isResuming: options.resume, json: task.json)
     do {
       try plan.writeConfiguration(to: folder.directory)

@@ -5,23 +5,25 @@ import Foundation
 /// Retrainings that were checked and can run: one, or several in folders of their own.
 struct RetrainPlan {
   /// One training.
-  private struct Job {
+  struct Job {
     var group: String
     var folder: String
     var seed: UInt64
     var architecture: Architecture
   }
 
-  private let task: WorkTask
-  private let options: RetrainOptions
-  private let batch: Int
-  private let epochs: Int
+  /// Sizes that are hardly meant, one sentence each.
+  let warnings: [String]
+  let task: WorkTask
+  let options: RetrainOptions
+  let batch: Int
+  let epochs: Int
   private let logEvery: Int
-  private let architecture: Architecture
+  let architecture: Architecture
   private let inherited: CheckpointFacts?
   private let dataSeed: UInt64
   private let fields: RunFields
-  private var jobs: [Job] = []
+  private(set) var jobs: [Job] = []
 
   /// Checks everything that can be checked without training.
   ///
@@ -53,6 +55,7 @@ struct RetrainPlan {
       task.settings, augmentation: task.augmentation, trainingImages: task.data.train.count)
     options.batchSize = batch
     self.options = options
+    warnings = SizeWarnings.retrain(task, options)
     self.fields = fields
     var groups = [("retrain", architecture)]
     if fields["baseline"] == "true" {
@@ -72,15 +75,12 @@ struct RetrainPlan {
 
   /// The summary of a finished retraining, or nil.
   static func finished(in path: String) -> JSONObject? {
-    guard let directory = try? RunDirectory(path, isResuming: true),
-      case .object(let object)? = try? directory.read("summary.json"),
-      object["test_accuracy"] != nil
-    else { return nil }
-    return object
+    let object = try? InputFile.object(of: "\(path)/summary.json", expected: "a run's summary")
+    return object?["test_accuracy"] == nil ? nil : object
   }
 
   /// All that is needed to repeat one training, or all of them.
-  private func configuration(_ job: Job?, _ directory: RunDirectory) -> JSONValue {
+  func configuration(_ job: Job?, _ directory: RunDirectory?) -> JSONValue {
     var all = fields
     all.settings = task.settings.texts
     all["space"] = task.space.name
@@ -94,7 +94,7 @@ struct RetrainPlan {
     all["baseline"] = all["baseline"] ?? "false"
     if let job {
       if job.seed != dataSeed { all["data_seed"] = "\(dataSeed)" }
-      if !job.folder.isEmpty {
+      if let directory, !job.folder.isEmpty {
         all["architecture"] = absolutePath(directory.file("architecture.json"))
         (all["seeds"], all["baseline"]) = (nil, nil)
       }
@@ -186,8 +186,14 @@ struct RetrainPlan {
     let trainer = Retrainer(
       net, data: task.data, epochs: epochs, logFrequency: logEvery, options: options,
       directory: directory)
-    trainer.callbacks = ProgressReport(jobs.count > 1 ? job.folder : "retrain").callbacks()
-    let result = try trainer.train(isResuming: isResuming)
+    let label = jobs.count > 1 ? job.folder : "retrain"
+    Console.note("\(label)  \(sentence(parameters: cost.parameters))")
+    let result = try Heartbeat.during(label) { heart in
+      trainer.callbacks = ProgressReport(label).callbacks(with: heart)
+      return try CheckpointFacts.withRemedy("begin again in another --output") {
+        try trainer.train(isResuming: isResuming)
+      }
+    }
     return [
       "test_accuracy": .number(result.test.accuracy), "test_loss": .number(result.test.loss),
       "parameters": .integer(result.parameters), "multiply_adds": .integer(cost.multiplyAdds),

@@ -47,21 +47,8 @@ struct RunFields: Equatable {
   }
 
   /// Reads a configuration file.
-  init(file path: String) throws {
-    let bytes: Data
-    do {
-      bytes = try Data(contentsOf: URL(fileURLWithPath: path))
-    } catch {
-      throw UsageError("\(path): cannot be read: \(Failure.reason(error))")
-    }
-    do {
-      guard case .object(let object) = try JSONValue(parsing: Array(bytes)) else {
-        throw UsageError("\(path): expected a JSON mapping, a run's config.json")
-      }
-      self.init(object)
-    } catch let error as JSONError {
-      throw UsageError("\(path): \(error)")
-    }
+  init(file path: String) throws(UsageError) {
+    self.init(try InputFile.object(of: path, expected: "a run's config.json"))
   }
 
   /// These fields, and those of `base` that are not given here.

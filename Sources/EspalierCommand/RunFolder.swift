@@ -5,7 +5,10 @@ import Foundation
 final class RunFolder {
   let path: String
   let directory: RunDirectory
+  /// Whether the folder itself was made here.
   private let isNew: Bool
+  /// Whether nothing was in it.
+  private let isFresh: Bool
   private let lock: CInt
 
   /// Makes or opens the folder.
@@ -19,6 +22,7 @@ final class RunFolder {
     if output == nil { json ? Console.note(path) : Console.output(path) }
     self.path = path
     isNew = output == nil || !FileManager.default.fileExists(atPath: path)
+    isFresh = isNew || (try? FileManager.default.contentsOfDirectory(atPath: path)) == []
     do {
       directory = try RunDirectory(path, isResuming: isResuming)
     } catch {
@@ -31,6 +35,15 @@ final class RunFolder {
   }
 
   deinit { close(lock) }
+
+  /// Throws where a run cannot begin in `output`, before anything is loaded or made.
+  static func requireFree(_ output: String?, isResuming: Bool) throws(UsageError) {
+    guard let output, !isResuming else { return }
+    let contents = try? FileManager.default.contentsOfDirectory(atPath: output)
+    guard let contents, !contents.isEmpty else { return }
+    throw UsageError(
+      "--output \(output) is not empty; choose another --output, or go on with --resume")
+  }
 
   /// Makes the first free `runs/N`; two processes never get the same.
   private static func makeNext() throws -> String {
@@ -47,13 +60,13 @@ final class RunFolder {
     }
   }
 
-  /// Removes the folder again where it was made for a run that never took a step.
+  /// Leaves the folder as it was where it was made or filled for a run that never took a step.
   func abandonIfUntouched() {
-    guard isNew, !directory.has("log.jsonl"), !directory.has("checkpoint.safetensors") else {
+    guard isFresh, !directory.has("log.jsonl"), !directory.has("checkpoint.safetensors") else {
       return
     }
     for name in ["config.json", "architecture.json"] { unlink(directory.file(name)) }
-    rmdir(path)
+    if isNew { rmdir(path) }
   }
 }
 
@@ -77,6 +90,15 @@ extension RunFields {
       throw UsageError("--output \(output) holds a run of `\(other)`, not of `\(verb)`")
     }
     return nil
+  }
+
+  /// Throws where `--resume` found no run and flags that begin one are missing.
+  func requireBeginning(_ names: [String], output: String?) throws(UsageError) {
+    let missing = names.filter { self[$0] == nil }.map { "--\($0)" }
+    guard !missing.isEmpty, let output else { return }
+    throw UsageError(
+      "--resume: there is no run in \(output) to go on with; to begin one there, give "
+        + missing.joined(separator: ", "))
   }
 
   /// Flags over the resumed run, or over the file that `--config` names.

@@ -8,13 +8,16 @@ struct SearchCommand: ParsableCommand {
     abstract: "Train a supernet by a strategy and write the best architecture.",
     discussion: """
       Example:
-        espalier search --space darts --strategy darts --data fashion-mnist-mini --epochs 5 \\
-          --set channels=8 --set cells=3 --output runs/a
+        espalier search --space darts --strategy darts --data fashion-mnist-mini \\
+          --epochs 5 --set channels=8 --set cells=3 --output runs/a
 
-      Writes architecture.json, config.json, log.jsonl, epochs/, checkpoints and summary.json.
-      Ctrl-C stops after the step with a checkpoint; --resume goes on bit for bit.
-      Settings: `espalier space show SPACE`, `espalier strategies`; common ones are images,
-      test_images, split, evaluations, learning_rate, momentum, weight_decay, clip_norm, crop, flip.
+      Writes architecture.json, config.json, log.jsonl, epochs/, checkpoints and summary.json. \
+      Ctrl-C stops after the step with a checkpoint, a second one at once; --resume goes on bit \
+      for bit.
+
+      Settings: `espalier space show SPACE`, `espalier strategies`; common ones are images, \
+      test_images, split, evaluations, learning_rate, momentum, weight_decay, clip_norm, crop, \
+      flip.
       """)
 
   @OptionGroup var task: TaskOptions
@@ -34,15 +37,20 @@ struct SearchCommand: ParsableCommand {
     options.add(to: &given)
     given["strategy"] = strategy
     if noBaseline { given["baseline"] = "false" }
+    try RunFolder.requireFree(options.output, isResuming: options.resume)
     let resumed = options.resume ? try RunFields.resumed(options.output, verb: "search") : nil
     let fields = try RunFields.merged(
       given: given, config: task.config, resumed: resumed, output: options.output, verb: "search")
+    if options.resume && resumed == nil {
+      try fields.requireBeginning(["space", "strategy", "data"], output: options.output)
+    }
     if resumed != nil, let output = options.output,
       FileManager.default.fileExists(atPath: "\(output)/summary.json")
     {
-      return try report(RunDirectory(output, isResuming: true))
+      return try report(output)
     }
     let plan = try SearchPlan(fields, given: given)
+    for warning in plan.warnings { Console.note("warning: \(warning)") }
     if dryRun { return try plan.describe(json: task.json) }
     let folder = try RunFolder(output: options.output, isResuming: options.resume, json: task.json)
     do {
@@ -55,22 +63,20 @@ struct SearchCommand: ParsableCommand {
       folder.abandonIfUntouched()
       throw error
     }
-    try report(folder.directory)
+    try report(folder.path)
   }
 
   /// Prints the result of a finished run.
-  private func report(_ directory: RunDirectory) throws {
-    guard case .object(var object) = try directory.read("summary.json") else {
-      throw UsageError("\(directory.file("summary.json")): expected a JSON mapping")
-    }
-    let architecture = try directory.read("architecture.json")
+  private func report(_ path: String) throws {
+    var object = try InputFile.object(of: "\(path)/summary.json", expected: "a run's summary")
     if task.json {
-      object["output"] = .string(directory.path)
-      object["architecture"] = architecture
+      object["output"] = .string(path)
+      object["architecture"] = .object(
+        try InputFile.object(of: "\(path)/architecture.json", expected: "a run's architecture"))
       return Console.output(JSONValue.object(object).compactText)
     }
     var table = Table(["search", ""])
-    table.add(["architecture", directory.file("architecture.json")])
+    table.add(["architecture", "\(path)/architecture.json"])
     for (key, label) in [
       ("validation_accuracy", "validation accuracy, shared weights"),
       ("random_baseline_accuracy", "best of random architectures"),

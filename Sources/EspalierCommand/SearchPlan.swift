@@ -9,6 +9,8 @@ struct SearchPlan {
   let options: SearchOptions
   let epochs: Int
   let logEvery: Int
+  /// Sizes that are hardly meant, one sentence each.
+  let warnings: [String]
   private let fields: RunFields
   private let net: any SpaceModel
 
@@ -39,6 +41,7 @@ struct SearchPlan {
       kind: "search", task: task, seed: task.seed, dataSeed: task.seed, batch: batch,
       epochs: epochs, more: ["strategy": name])
     self.options = options
+    warnings = SizeWarnings.search(task, options)
     self.fields = fields
     net = try Device.with(task.device) { try task.makeSupernet() }
   }
@@ -66,32 +69,44 @@ struct SearchPlan {
   }
 
   func run(in directory: RunDirectory, isResuming: Bool) throws {
+    Console.note("search  \(try sentence())")
     try Device.with(task.device) {
       let trainer = SearchTrainer(
         net, strategy: strategy, data: task.data, epochs: epochs,
         logFrequency: logEvery, options: options, directory: directory)
-      trainer.callbacks = ProgressReport("search").callbacks()
-      try trainer.train(isResuming: isResuming)
+      try Heartbeat.during("search") { heart in
+        trainer.callbacks = ProgressReport("search").callbacks(with: heart)
+        try CheckpointFacts.withRemedy("begin again in another --output") {
+          _ = try trainer.train(isResuming: isResuming)
+        }
+      }
       Console.endProgress()
     }
   }
 
   /// Says what would run.
   func describe(json: Bool) throws {
-    let space = try task.space.searchSpace(task.spaceSettings)
-    let images = min(options.images ?? .max, task.data.train.count)
-    let training = Int((Double(images) * options.split).rounded())
-    let steps = epochs * max(1, (training + options.batchSize - 1) / options.batchSize)
+    guard json else { return Console.output("would search \(try sentence())") }
     var object = configuration
-    object["steps"] = .integer(steps)
-    object["choices"] = .integer(space.choices.count)
+    object["steps"] = .integer(epochs * stepsInEpoch)
+    object["choices"] = .integer(try choiceCount())
     object["parameters"] = .integer(net.parameterCount)
-    if json { return Console.output(JSONValue.object(object).compactText) }
-    Console.output(
-      """
-      would search \(task.space.name) by \(strategyDefinition.name) on \(task.source), \
-      images \(task.image.text), \(task.device): \(steps) steps, \(space.choices.count) choices, \
-      \(net.parameterCount) parameters in the supernet
-      """)
+    Console.output(JSONValue.object(object).compactText)
+  }
+
+  private var stepsInEpoch: Int {
+    let images = task.halves(options).weights
+    return (images + options.batchSize - 1) / options.batchSize
+  }
+
+  private func choiceCount() throws -> Int {
+    try task.space.searchSpace(task.spaceSettings).choices.count
+  }
+
+  private func sentence() throws -> String {
+    "\(task.space.name) by \(strategyDefinition.name) on \(task.source), images "
+      + "\(task.image.text), \(task.device): \(try choiceCount()) choices, "
+      + "\(net.parameterCount) parameters in the supernet, "
+      + RunText.steps(stepsInEpoch, epochs: epochs)
   }
 }

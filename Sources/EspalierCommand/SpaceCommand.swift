@@ -100,12 +100,13 @@ struct SpaceExport: ParsableCommand {
   @OptionGroup var arguments: SpaceArguments
   @Option(name: [.short, .long], help: ArgumentHelp("The file to write.", valueName: "file"))
   var output: String
+  @Flag(help: "Replace a file with other contents.") var force = false
   @Flag(help: "Print one line of JSON.") var json = false
 
   func run() throws {
     let space = try arguments.definition().searchSpace(try arguments.spaceSettings())
     let value = JSONValue.object(space.choices.classicSearchSpace)
-    try ExportCommand.write(value.indentedText, to: output)
+    try ExportCommand.write(value.indentedText, to: output, force: force)
     if json {
       Console.output(JSONValue.object(["output": .string(output)]).compactText)
     } else {

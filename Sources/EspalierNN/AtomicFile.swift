@@ -71,7 +71,7 @@ package enum AtomicFile {
   ) throws(AtomicFileError) {
     let descriptor = open(
       temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0o644)
-    try check(descriptor, path, "be written beside it")
+    try check(descriptor, path, "be written")
     do throws(AtomicFileError) {
       try writeAll(bytes, to: descriptor, for: path)
       try check(fsync(descriptor), path, "be synced")

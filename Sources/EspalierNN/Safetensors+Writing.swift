@@ -56,7 +56,9 @@ extension Safetensors {
         }
       }
     } catch {
-      throw .unwritable(file: error.path, reason: "cannot \(error.step): \(error.reason)")
+      // The step that is said anyway is not said twice.
+      let reason = error.step.hasPrefix("be written") ? "" : "cannot \(error.step): "
+      throw .unwritable(file: error.path, reason: reason + error.reason)
     }
   }
 

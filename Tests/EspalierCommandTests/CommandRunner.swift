@@ -57,6 +57,22 @@ final class CommandRunner {
     try Data(contentsOf: URL(fileURLWithPath: path(name)))
   }
 
+  /// The step of a run's newest checkpoint; 0 before the first.
+  func step(of folder: String) -> Int {
+    guard case .string(let text)? = try? object("\(folder)/checkpoint.json")["step"] else {
+      return 0
+    }
+    return Int(text) ?? 0
+  }
+
+  /// A file as a JSON mapping.
+  func object(_ name: String) throws -> JSONObject {
+    guard case .object(let object) = try JSONValue(parsing: Array(bytes(name))) else {
+      throw CommandResult.NotJSON(text: name)
+    }
+    return object
+  }
+
   func write(_ text: String, to name: String) throws {
     try text.write(toFile: path(name), atomically: true, encoding: .utf8)
   }
@@ -137,6 +153,30 @@ final class RunningCommand {
   }
 
   func signal(_ number: Int32) { kill(process.processIdentifier, number) }
+
+  /// What it has written on standard error.
+  var errorsSoFar: String { (try? String(contentsOfFile: errorPath, encoding: .utf8)) ?? "" }
+
+  /// Waits until a condition holds, or the binary ends; one that never holds is a failure.
+  func wait(until holds: () -> Bool, sourceLocation: SourceLocation = #_sourceLocation) {
+    let start = Date()
+    while process.isRunning && !holds() {
+      guard Date().timeIntervalSince(start) < 120 else {
+        Issue.record("the condition never held: \(errorsSoFar)", sourceLocation: sourceLocation)
+        return signal(SIGKILL)
+      }
+      Thread.sleep(forTimeInterval: 0.002)
+    }
+  }
+
+  /// Whether the binary has its own handler for a signal.
+  func handles(_ number: Int32) -> Bool {
+    let status = "/proc/\(process.processIdentifier)/status"
+    let text = (try? String(contentsOfFile: status, encoding: .utf8)) ?? ""
+    let line = text.split(separator: "\n").first { $0.hasPrefix("SigCgt:") }
+    let mask = line?.split(separator: "\t").last.flatMap { UInt64($0, radix: 16) } ?? 0
+    return mask & 1 << UInt64(number - 1) != 0
+  }
 
   func wait() -> CommandResult {
     process.waitUntilExit()

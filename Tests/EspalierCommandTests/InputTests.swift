@@ -99,9 +99,16 @@ struct InputTests {
     try runner.write("mine", to: "out/notes.txt")
     try runner.write("mine", to: "file")
     try runner.expectFailure(Tiny.search + " --output out", naming: ["out", "not empty"])
+    try runner.expectFailure(
+      Tiny.search + " --output out --dry-run", naming: ["out", "not empty"])
     try runner.expectFailure(Tiny.search + " --output file", naming: ["file"])
     try runner.expectFailure(Tiny.search + " --output file/below", naming: ["file/below"])
-    try runner.expectFailure(Tiny.search + " --output /proc/none", naming: ["/proc/none"])
+    try runner.expectFailure(
+      Tiny.search + " --output /proc/none", naming: ["/proc/none cannot be made: No such file"])
+    let empty = try runner.run(
+      (Tiny.search + " --output").split(separator: " ").map(String.init) + [""])
+    #expect(empty.code == 2)
+    runner.expectOneLine(empty, naming: ["--output needs"])
     #expect(try FileManager.default.contentsOfDirectory(atPath: runner.path("out")).count == 1)
     #expect(try runner.bytes("file") == Data("mine".utf8))
   }
@@ -112,13 +119,43 @@ struct InputTests {
     // Files of at most 4 KiB: the configuration fits, the checkpoint does not.
     let result = try runner.run(arguments, shell: "ulimit -f 4")
     #expect(result.code == 1, "\(result.errors)")
-    runner.expectOneLine(result, naming: ["out/checkpoint.safetensors"])
+    runner.expectOneLine(
+      result, naming: ["out/checkpoint.safetensors: cannot be written: File too large"])
+    // The reason is said once.
+    #expect(result.lastErrorLine.components(separatedBy: "cannot be").count == 2)
+    let again = try runner.run(arguments + ["--resume"])
+    #expect(again.code == 0, "\(again.errors)")
+  }
+
+  @Test("names with spaces and a locale with a decimal comma change nothing")
+  func surroundings() throws {
+    let shell = "export LC_ALL=de_DE.UTF-8 LANG=de_DE.UTF-8"
+    func run(_ line: String, _ rest: [String]) throws -> CommandResult {
+      try runner.run(line.split(separator: " ").map(String.init) + rest, shell: shell)
+    }
+    let folder = "my runs/first run"
+    let search = try run(
+      Tiny.search.replacing("--epochs 2", with: "--epochs 1") + " --set learning_rate=0.05 --json",
+      ["--output", folder])
+    #expect(search.code == 0, "\(search.errors)")
+    #expect(try search.json()["output"] == .string(folder))
+    let evaluated = try run(
+      "evaluate --data fashion-mnist-mini --set test_images=20 --json",
+      [
+        "--architecture", "\(folder)/architecture.json",
+        "--checkpoint", "\(folder)/checkpoint.safetensors",
+      ])
+    #expect(evaluated.code == 0, "\(evaluated.errors)")
+    #expect(try evaluated.json()["images"] == .integer(20))
   }
 
   @Test("a configuration that is no JSON is named")
   func configuration() throws {
     try runner.write("{", to: "config.json")
     try runner.expectFailure("search --config config.json", naming: ["config.json", "line 1"])
-    try runner.expectFailure("search --config none.json", naming: ["none.json"])
+    try runner.expectFailure(
+      "search --config none.json", naming: ["none.json: cannot be read: No such file"])
+    try runner.expectFailure("search --config .", naming: [".: cannot be read: Is a directory"])
+    try runner.expectFailure("search --config /dev/zero", naming: ["/dev/zero", "16 MiB"])
   }
 }

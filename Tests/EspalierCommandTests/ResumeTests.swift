@@ -27,43 +27,17 @@ struct ResumeTests {
       try runner.bytes("a/checkpoint.safetensors") != runner.bytes("c/checkpoint.safetensors"))
   }
 
-  @Test("kill -9 at random moments changes nothing", arguments: ["darts", "random"])
-  func kill9(strategy: String) throws {
-    let command = Tiny.search.replacing("--strategy darts", with: "--strategy \(strategy)")
-    let start = Date()
-    #expect(try runner.run(command + " --output whole").code == 0)
-    let seconds = Date().timeIntervalSince(start)
-    let arguments = (command + " --output killed --resume").split(separator: " ").map(String.init)
-    for _ in 0..<5 {
-      let running = try runner.start(arguments)
-      Thread.sleep(forTimeInterval: Double.random(in: 0.1...max(0.2, seconds)))
-      running.signal(SIGKILL)
-      _ = running.wait()
-    }
-    let result = try runner.run(arguments)
-    #expect(result.code == 0, "\(result.errors)")
-    try expectSame("whole", "killed", results)
-    // The log goes on without gap or repetition.
-    func steps(_ folder: String) throws -> [Substring] {
-      String(decoding: try runner.bytes("\(folder)/log.jsonl"), as: UTF8.self)
-        .split(separator: "\n").compactMap { $0.split(separator: "\"step\": ").last }
-    }
-    #expect(try steps("whole") == steps("killed"))
-  }
-
   @Test("a retraining goes on bit for bit")
   func retraining() throws {
     try runner.write(Tiny.architecture, to: "a.json")
     let command = Tiny.retrain + " --architecture a.json --set checkpoint_interval=1"
-    let start = Date()
     #expect(try runner.run(command + " --output whole").code == 0)
-    let seconds = Date().timeIntervalSince(start)
-    for _ in 0..<2 {
+    for step in [1, 5] {
       let running = try runner.start(
         (command + " --output killed --resume").split(separator: " ").map(String.init))
-      Thread.sleep(forTimeInterval: Double.random(in: 0.3...max(0.4, seconds)))
+      running.wait(until: { runner.step(of: "killed") >= step })
       running.signal(SIGKILL)
-      _ = running.wait()
+      #expect(running.wait().isKilled, "step \(step)")
     }
     #expect(try runner.run(command + " --output killed --resume").code == 0)
     for flags in ["--inherit whole/checkpoint.safetensors", "--seeds 2", "--baseline"] {
@@ -72,36 +46,6 @@ struct ResumeTests {
     }
     #expect(try runner.run("retrain --output whole --resume --seeds 1").code == 0)
     try expectSame("whole", "killed", results)
-  }
-
-  @Test(
-    "a signal stops after the step with a checkpoint, and --resume needs no other flag",
-    arguments: [(SIGINT, 130), (SIGTERM, 143)] as [(Int32, Int32)])
-  func signals(number: Int32, code: Int32) throws {
-    #expect(try runner.run(Tiny.search + " --output whole").code == 0)
-    let running = try runner.start(
-      (Tiny.search + " --output stopped").split(separator: " ").map(String.init))
-    while running.process.isRunning && !runner.has("stopped/checkpoint.safetensors") {
-      Thread.sleep(forTimeInterval: 0.005)
-    }
-    running.signal(number)
-    let result = running.wait()
-    // A run this short may be done before the signal arrives.
-    #expect(result.code == code || result.code == 0, "\(result.errors)")
-    if result.code == code { runner.expectOneLine(result, naming: ["checkpoint", "--resume"]) }
-    #expect(try runner.run("search --resume --output stopped").code == 0)
-    try expectSame("whole", "stopped", results)
-  }
-
-  @Test("a signal while nothing is kept ends at once")
-  func early() throws {
-    let running = try runner.start(
-      "evaluate --space mnist --data synthetic --architecture none.json"
-        .split(separator: " ").map(String.init))
-    running.signal(SIGTERM)
-    let result = running.wait()
-    // Before the handler is there, at work, or done with its own error.
-    #expect(result.code == 143 || result.code == 2 || result.isKilled)
   }
 
   @Test("a finished run prints its result again and changes nothing; a contradiction is refused")
@@ -142,6 +86,58 @@ struct ResumeTests {
     #expect(result.code == 0, "\(result.errors)")
     #expect(result.errors.contains("using damaged/checkpoint.previous.safetensors"))
     try expectSame("whole", "damaged", results)
+    // With none before it, or a damaged one, nothing can go on.
+    try FileManager.default.removeItem(atPath: runner.path("damaged/summary.json"))
+    let half = checkpoint.prefix(checkpoint.count / 2)
+    try half.write(to: URL(fileURLWithPath: runner.path("damaged/checkpoint.safetensors")))
+    let previous = "damaged/checkpoint.previous.safetensors"
+    try half.write(to: URL(fileURLWithPath: runner.path(previous)))
+    try runner.expectFailure(
+      "search --output damaged --resume",
+      naming: ["damaged/checkpoint.safetensors: damaged", "\(previous) is damaged too", "another"])
+    try FileManager.default.removeItem(atPath: runner.path(previous))
+    try runner.expectFailure(
+      "search --output damaged --resume",
+      naming: ["damaged/checkpoint.safetensors: damaged", "no earlier \(previous)", "another"])
+    #expect(try runner.bytes("damaged/checkpoint.safetensors") == half, "nothing is overwritten")
+  }
+
+  @Test("without a run --resume begins one, or says what it needs for that")
+  func nothing() throws {
+    try runner.expectFailure(
+      "search --resume --output a", naming: ["no run in a", "--space, --strategy, --data"])
+    try runner.expectFailure(
+      "search --resume --output a --space darts --data synthetic", naming: ["give --strategy"])
+    try runner.expectFailure(
+      "retrain --resume --output a --data synthetic", naming: ["give --space, --architecture"])
+    #expect(!runner.has("a"))
+    #expect(try runner.run(Tiny.search + " --resume --output a").code == 0)
+    #expect(runner.has("a/summary.json"))
+  }
+
+  @Test("a finished run that may only be read prints its result again")
+  func readOnly() throws {
+    let first = try runner.run(Tiny.search + " --output a --json")
+    #expect(first.code == 0, "\(first.errors)")
+    let bash = Process()
+    bash.executableURL = URL(fileURLWithPath: "/bin/bash")
+    // Root may write everywhere, so another user runs a copy.
+    bash.arguments = [
+      "-c",
+      """
+      cp "$0" tool && chmod -R a+rX,a-w .
+      [ "$(id -u)" = 0 ] && as='setpriv --reuid 65534 --clear-groups'
+      $as ./tool search --resume --output a --json && $as ./tool space export mnist -o a/space.json
+      code=$?
+      chmod -R u+w .
+      exit $code
+      """, CommandRunner.binary,
+    ]
+    bash.currentDirectoryURL = URL(fileURLWithPath: runner.folder)
+    let result = try RunningCommand(bash, folder: runner.folder).wait()
+    #expect(try JSONValue(parsing: Array(result.output.utf8)) == .object(first.json()))
+    runner.expectOneLine(result, naming: ["a/space.json", "Permission denied"])
+    #expect(result.code == 1)
   }
 
   @Test("two processes never write one folder")

@@ -8,13 +8,6 @@ struct RunTests {
 
   init() throws { runner = try CommandRunner() }
 
-  private func object(_ name: String) throws -> JSONObject {
-    guard case .object(let object) = try JSONValue(parsing: Array(runner.bytes(name))) else {
-      throw CommandResult.NotJSON(text: name)
-    }
-    return object
-  }
-
   @Test("a search writes its run directory and one line of JSON")
   func search() throws {
     let result = try runner.run(Tiny.search + " --json --log-every 3")
@@ -43,7 +36,7 @@ struct RunTests {
     }
     // The first step, every third, and each epoch's last of four.
     #expect(steps == [1, 3, 4, 6, 8].map { .integer($0) })
-    let configuration = try object("runs/1/config.json")
+    let configuration = try runner.object("runs/1/config.json")
     for key in ["versions", "device", "seed", "space", "strategy", "batch", "hyper_parameters"] {
       #expect(configuration[key] != nil, "\(key)")
     }
@@ -62,7 +55,7 @@ struct RunTests {
       "retrain --config a/config.json --architecture a/architecture.json --epochs 1 --batch 16 "
         + "--set test_images=20 --output c")
     #expect(result.code == 0, "\(result.errors)")
-    #expect(try object("c/config.json")["seed"] == .integer(3))
+    #expect(try runner.object("c/config.json")["seed"] == .integer(3))
   }
 
   @Test("retrain, evaluate and export work from one checkpoint")
@@ -132,12 +125,12 @@ struct RunTests {
       try runner.bytes("q/retrain/architecture.json") == runner.bytes("q/architecture.json"))
     #expect(
       try runner.bytes("q/baseline/architecture.json") != runner.bytes("q/architecture.json"))
-    let summary = try object("q/summary.json")
+    let summary = try runner.object("q/summary.json")
     for key in [
       "test_accuracy", "parameters", "search_seconds", "retrain_seconds",
       "random_baseline_accuracy",
     ] { #expect(summary[key] != nil, "\(key)") }
-    let retrained = try object("q/retrain/summary.json")
+    let retrained = try runner.object("q/retrain/summary.json")
     #expect(summary["test_accuracy"] == retrained["test_accuracy"])
     let again = try runner.run(command + " --resume --json")
     #expect(try again.json() == result.json())

@@ -12,7 +12,7 @@ struct UsageTests {
     "every verb has help with an example",
     arguments: [
       "search", "retrain", "evaluate", "export", "space", "space list", "space show",
-      "space export", "strategies", "devices",
+      "space export", "strategies", "devices", "doctor",
     ])
   func help(verb: String) throws {
     let result = try runner.run(verb + " --help")

@@ -33,10 +33,12 @@ public final class RunDirectory {
       do {
         try manager.createDirectory(atPath: path, withIntermediateDirectories: true)
       } catch {
-        throw RunError("\(path) cannot be made: \(error.localizedDescription)")
+        throw RunError("\(path) cannot be made: \(systemReason(error))")
       }
     }
-    guard manager.isWritableFile(atPath: path) else { throw RunError("\(path) cannot be written") }
+    guard access(path, W_OK | X_OK) == 0 else {
+      throw RunError("\(path) cannot be written: \(String(cString: strerror(errno)))")
+    }
   }
 
   /// The first free folder `runs/N`.
@@ -64,8 +66,11 @@ public final class RunDirectory {
       let folder = (target as NSString).deletingLastPathComponent
       try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
       try AtomicFile.write(Array(text.utf8), to: target)
+    } catch let error as AtomicFileError {
+      // Names the file already.
+      throw RunError("\(error)")
     } catch {
-      throw RunError("\(target) cannot be written: \(error)")
+      throw RunError("\(target) cannot be written: \(systemReason(error))")
     }
   }
 
@@ -75,7 +80,7 @@ public final class RunDirectory {
     do {
       bytes = Array(try Data(contentsOf: URL(fileURLWithPath: file(name))))
     } catch {
-      throw RunError("\(file(name)) cannot be read: \(error.localizedDescription)")
+      throw RunError("\(file(name)) cannot be read: \(systemReason(error))")
     }
     do {
       return try JSONValue(parsing: bytes)
@@ -102,7 +107,7 @@ public final class RunDirectory {
     do {
       try FileManager.default.removeItem(atPath: file("candidates.jsonl"))
     } catch {
-      throw RunError("\(file("candidates.jsonl")) cannot be removed: \(error.localizedDescription)")
+      throw RunError("\(file("candidates.jsonl")) cannot be removed: \(systemReason(error))")
     }
   }
 
@@ -120,7 +125,7 @@ public final class RunDirectory {
       }
       try handle?.write(contentsOf: Data(text.utf8))
     } catch {
-      throw RunError("\(target) cannot be written: \(error)")
+      throw RunError("\(target) cannot be written: \(systemReason(error))")
     }
   }
 

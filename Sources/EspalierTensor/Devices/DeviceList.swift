@@ -14,6 +14,8 @@ public struct DeviceInformation: Sendable {
   public let kind: String
   /// The driver with its version.
   public let driver: String
+  /// The OpenCL version that the device has, such as `OpenCL 3.0 PoCL`; empty for the CPU.
+  public let version: String
   /// The device's memory.
   public let memoryBytes: Int
   /// Cores, multiprocessors.
@@ -34,8 +36,8 @@ public enum DeviceList {
         DeviceInformation(
           device: .openCL(index), index: index, name: text(device.name), kind: kind(device.type),
           driver: "\(text(device.platform)) \(text(device.driver))",
-          memoryBytes: Int(clamping: device.global_memory), computeUnits: Int(device.compute_units),
-          isAuto: index == auto))
+          version: text(device.version), memoryBytes: Int(clamping: device.global_memory),
+          computeUnits: Int(device.compute_units), isAuto: index == auto))
     }
     return list
   }
@@ -69,7 +71,7 @@ public enum DeviceList {
   private static func cpu(isAuto: Bool) -> DeviceInformation {
     DeviceInformation(
       device: .cpu, index: nil, name: processorName(), kind: "cpu",
-      driver: "own kernels, \(String(cString: esp_instruction_set()))",
+      driver: "own kernels, \(String(cString: esp_instruction_set()))", version: "",
       memoryBytes: sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE)),
       computeUnits: sysconf(Int32(_SC_NPROCESSORS_ONLN)), isAuto: isAuto)
   }
