@@ -42,52 +42,55 @@ public struct OptimizerState {
 }
 
 /// What all optimizers share: groups, state and the fused update.
-public final class UpdateEngine {
-  let groups: [ParameterGroup]
-  let parameters: [Parameter]
+final class UpdateEngine {
+  private let groups: [ParameterGroup]
   private let groupOf: [Int]
   var steps: [Int]
-  let states: [(name: String, variables: [Variable])]
-  private var update: ParameterUpdate
-  let maximumNorm: Float
+  private let states: [(name: String, variables: [Variable])]
+  private let update: ParameterUpdate
+  private let maximumNorm: Float
 
-  init(_ groups: [ParameterGroup], states names: [String], maximumNorm: Float)
-    throws(DeviceError)
-  {
+  /// - Parameters:
+  ///   - names: What the rule's states are called, in its order; nil for one that is not kept.
+  ///   - maximumNorm: 0 is no limit.
+  init(
+    _ rule: ParameterUpdate.Rule, _ groups: [ParameterGroup], states names: [String?],
+    maximumNorm: Float
+  ) throws(DeviceError) {
     self.groups = groups
-    parameters = groups.flatMap(\.parameters)
+    let parameters = groups.flatMap(\.parameters).map(\.variable)
     groupOf = groups.enumerated().flatMap { index, group in group.parameters.map { _ in index } }
     steps = parameters.map { _ in 0 }
     self.maximumNorm = maximumNorm
     var states: [(String, [Variable])] = []
+    var slots: [[Variable]?] = []
     for name in names {
-      var variables: [Variable] = []
-      for parameter in parameters {
-        variables.append(try Variable(zerosLike: parameter.variable))
+      guard let name else {
+        slots.append(nil)
+        continue
       }
+      var variables: [Variable] = []
+      for parameter in parameters { variables.append(try Variable(zerosLike: parameter)) }
       if !variables.isEmpty { _ = try FlatStorage(variables) }
       states.append((name, variables))
+      slots.append(variables)
     }
     self.states = states
-    update = try ParameterUpdate(device: parameters.first?.variable.device ?? Device.current)
+    let ranges = parameters.enumerated().map { index, parameter in
+      ParameterUpdate.Range(variable: parameter, states: slots.map { $0?[index] })
+    }
+    update = try ParameterUpdate(rule, ranges, on: parameters.first?.device ?? Device.current)
   }
 
-  /// Runs one update; `row` gives scalars and flags of a parameter by its group and step (from 1).
+  /// Runs one update; `numbers` gives what the rule takes by a parameter's group and step (from 1).
   func run(
-    _ rule: ParameterUpdate.Rule, _ gradients: Gradients,
-    _ row: (ParameterGroup, _ step: Int) -> (scalars: [Float], flags: [Int32])
+    _ gradients: Gradients,
+    _ numbers: (ParameterGroup, _ step: Int) -> ParameterUpdate.Numbers
   ) throws(DeviceError) {
-    var ranges: [ParameterUpdate.Range] = []
-    for (index, parameter) in parameters.enumerated()
-    where gradients[parameter.variable] != nil && !Rehearsal.isRunning {
+    try update.run(gradients, maximumNorm: maximumNorm) { index in
       steps[index] += 1
-      let (scalars, flags) = row(groups[groupOf[index]], steps[index])
-      ranges.append(
-        ParameterUpdate.Range(
-          variable: parameter.variable, states: states.map { $0.variables[index] },
-          scalars: scalars, flags: flags))
+      return numbers(groups[groupOf[index]], steps[index])
     }
-    try update.run(rule, ranges, gradients: gradients, maximumNorm: maximumNorm)
   }
 
   func checkFinite(step: Int) throws(DeviceError) {

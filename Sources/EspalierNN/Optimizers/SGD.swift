@@ -41,18 +41,16 @@ public final class SGD: Optimizer {
     self.weightDecay = weightDecay
     isNesterov = nesterov
     engine = try UpdateEngine(
-      groups, states: momentum == 0 ? [] : ["momentum_buffer"], maximumNorm: clipNorm ?? 0)
+      .sgd, groups, states: [momentum == 0 ? nil : "momentum_buffer"], maximumNorm: clipNorm ?? 0)
   }
 
   /// Applies one update.
   public func update(with gradients: Gradients) throws(DeviceError) {
-    try engine.run(.sgd, gradients) { group, step in
-      (
-        [
-          group.learningRate ?? learningRate, momentum, dampening,
-          group.weightDecay ?? weightDecay,
-        ], [isNesterov ? 1 : 0, step == 1 ? 1 : 0]
-      )
+    try engine.run(gradients) { group, step in
+      .sgd(
+        ParameterUpdate.SGD(
+          rate: group.learningRate ?? learningRate, momentum: momentum, dampening: dampening,
+          decay: group.weightDecay ?? weightDecay, isNesterov: isNesterov, isFirst: step == 1))
     }
   }
 
