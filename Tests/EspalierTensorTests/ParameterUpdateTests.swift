@@ -69,7 +69,7 @@ struct ParameterUpdateTests {
       let parameters = try sizes.map {
         try Variable([Float](repeating: 0, count: $0), shape: [$0])
       }
-      _ = try FlatStorage(parameters)
+      try FlatStorage.place(parameters)
       let update = try Self.sgd(parameters)
       var counts = sizes.map { _ in Float(0) }
       for step in 0..<30 {

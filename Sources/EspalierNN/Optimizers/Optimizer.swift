@@ -49,6 +49,7 @@ final class UpdateEngine {
   private let states: [(name: String, variables: [Variable])]
   private let update: ParameterUpdate
   private let maximumNorm: Float
+  private let claim: StorageClaim
 
   /// - Parameters:
   ///   - names: What the rule's states are called, in its order; nil for one that is not kept.
@@ -71,11 +72,13 @@ final class UpdateEngine {
       }
       var variables: [Variable] = []
       for parameter in parameters { variables.append(try Variable(zerosLike: parameter)) }
-      if !variables.isEmpty { _ = try FlatStorage(variables) }
       states.append((name, variables))
       slots.append(variables)
     }
     self.states = states
+    try FlatStorage.place(parameters)
+    try FlatStorage.place([], states.flatMap(\.1))
+    claim = StorageClaim(parameters)
     let ranges = parameters.enumerated().map { index, parameter in
       ParameterUpdate.Range(variable: parameter, states: slots.map { $0?[index] })
     }
@@ -87,6 +90,7 @@ final class UpdateEngine {
     _ gradients: Gradients,
     _ numbers: (ParameterGroup, _ step: Int) -> ParameterUpdate.Numbers
   ) throws(DeviceError) {
+    claim.check("an optimizer")
     try update.run(gradients, maximumNorm: maximumNorm) { index in
       steps[index] += 1
       return numbers(groups[groupOf[index]], steps[index])

@@ -22,6 +22,8 @@ package final class ParameterUpdate {
   package let scale: Variable
   private let rule: Rule
   private let ranges: [Range]
+  /// The ranges' indices, those of one storage side by side.
+  private let order: [Int]
   private let device: Device
   /// Sums of squares, one a piece.
   let partials: Buffer
@@ -33,6 +35,14 @@ package final class ParameterUpdate {
     self.rule = rule
     self.ranges = ranges
     self.device = device
+    var first: [ObjectIdentifier: Int] = [:]
+    let groups = ranges.enumerated().map { index, range -> Int in
+      let buffer = ObjectIdentifier(range.variable.slice.buffer)
+      let group = first[buffer] ?? index
+      first[buffer] = group
+      return group
+    }
+    order = ranges.indices.sorted { (groups[$0], $0) < (groups[$1], $1) }
     for range in ranges {
       precondition(
         range.variable.device == device && range.states.count == rule.stateCount,
@@ -62,8 +72,10 @@ package final class ParameterUpdate {
     try Executor.finishBeforeWrite()
     if Rehearsal.isRunning { return }
     defer { present.removeAll(keepingCapacity: true) }
-    for (index, range) in ranges.enumerated() {
-      if let gradient = gradients.slice(of: range.variable) { present.append((index, gradient)) }
+    for index in order {
+      if let gradient = gradients.slice(of: ranges[index].variable) {
+        present.append((index, gradient))
+      }
     }
     guard !present.isEmpty else { return }
     table.clear()
@@ -100,7 +112,7 @@ package final class ParameterUpdate {
     }
     table.begin(1) { $0 == 0 ? partials.memory : scale.slice.buffer.memory }
     var row = esp_clip_scale_row()
-    row.operand = (esp_operand(offset: 0, stride: 1, flags: 0), esp_operand(scale.slice, 0))
+    row.operand = (esp_operand(offset: 0, stride: 1, flags: 0), esp_operand(scale.slice))
     row.scalar = (maximumNorm)
     row.count = count
     table.add(row)
@@ -122,7 +134,7 @@ package final class ParameterUpdate {
           ?? esp_operand(offset: 0, stride: 0, flags: UInt32(ESP_ABSENT))
       }
       let operands = (
-        esp_operand(scale.slice, 0), esp_operand(range.variable.slice, first),
+        esp_operand(scale.slice), esp_operand(range.variable.slice, first),
         esp_operand(gradient, first)
       )
       let count = ParameterUpdate.length(range.variable, first)
@@ -138,12 +150,5 @@ package final class ParameterUpdate {
   /// Elements of the piece of a variable that begins at `first`.
   private static func length(_ variable: Variable, _ first: Int) -> Int32 {
     min(ESP_UPDATE_PIECE, Int32(variable.type.shape.count - first))
-  }
-}
-
-extension esp_operand {
-  /// What lies `first` elements of four bytes into a slice.
-  fileprivate init(_ slice: Slice, _ first: Int) {
-    self.init(offset: UInt32(slice.byteOffset / 4 + first), stride: 1, flags: 0)
   }
 }
