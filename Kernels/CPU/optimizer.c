@@ -1,7 +1,7 @@
 // Gradient norm, clipping, and the updates of SGD, Adam / AdamW and RMSProp, as in torch.optim.
 //
 // A row is a piece of a parameter; all rows of a call are cut into blocks and run in one fork-join. A norm that is not
-// finite sets scale[2]; from then on no update writes anything until the host clears it.
+// finite raises a flag; from then on no update writes anything until the host lowers it.
 #ifndef ESP_ISA
 #define ESP_SELF "optimizer.c"
 #include "dispatch.h"
@@ -50,11 +50,21 @@ void ESP_KERNEL(esp_clip_scale)(void *const *base, const void *rows, int32_t cou
     real maximum = r->scalar[0], norm = (real)sqrt(sum), factor = maximum / (norm + (real)1e-6);
     scale[0] = maximum != 0 && factor < 1 ? factor : 1;
     scale[1] = norm;
-    if (!isfinite(norm)) scale[2] = 1;
+    real *flag = (real *)base[2] + r->operand[2].offset;
+    if (!isfinite(norm)) *flag = 1;
+    scale[2] = *flag;
   }
 }
 
-// ---- updates ----
+// ---- updates: of blocks `from` … `to` − 1 ----
+
+// Whether an update may write; its first block counts the step.
+static bool ESP_NAME(begin)(void *const *base, const esp_operand *o, int64_t from) {
+  const real *scale = (const real *)base[0] + o[0].offset;
+  if (scale[2] != 0) return false;
+  if (from == 0 && !(o[1].flags & ESP_ABSENT)) ((int32_t *)base[1])[o[1].offset]++;
+  return true;
+}
 
 static esp_work ESP_NAME(sgd_measure)(const void *row) {
   return (esp_work){ESP_NAME(blocks)(((const esp_sgd_row *)row)->count), 0.25 * BLOCK};
@@ -62,11 +72,11 @@ static esp_work ESP_NAME(sgd_measure)(const void *row) {
 static void ESP_NAME(sgd_body)(void *const *base, const void *row, int64_t from, int64_t to) {
   const esp_sgd_row *r = row;
   const esp_operand *o = r->operand;
+  if (!ESP_NAME(begin)(base, o, from)) return;
   const real *scale = (const real *)base[0] + o[0].offset;
-  if (scale[2] != 0) return;
-  real *w = (real *)base[1] + o[1].offset;
-  const real *gradient = (const real *)base[2] + o[2].offset;
-  real *m = o[3].flags & ESP_ABSENT ? NULL : (real *)base[3] + o[3].offset;
+  real *w = (real *)base[2] + o[2].offset;
+  const real *gradient = (const real *)base[3] + o[3].offset;
+  real *m = o[4].flags & ESP_ABSENT ? NULL : (real *)base[4] + o[4].offset;
   lanes factor = lanes_splat(scale[0]), rate = lanes_splat(-(real)r->scalar[0]), momentum = lanes_splat(r->scalar[1]);
   lanes fresh = lanes_splat(1 - (real)r->scalar[2]), decay = lanes_splat(r->scalar[3]);
   int64_t end = to * BLOCK < r->count ? to * BLOCK : r->count;
@@ -93,11 +103,11 @@ static esp_work ESP_NAME(adam_measure)(const void *row) {
 static void ESP_NAME(adam_body)(void *const *base, const void *row, int64_t from, int64_t to) {
   const esp_adam_row *r = row;
   const esp_operand *o = r->operand;
+  if (!ESP_NAME(begin)(base, o, from)) return;
   const real *scale = (const real *)base[0] + o[0].offset;
-  if (scale[2] != 0) return;
-  real *w = (real *)base[1] + o[1].offset;
-  const real *gradient = (const real *)base[2] + o[2].offset;
-  real *m = (real *)base[3] + o[3].offset, *v = (real *)base[4] + o[4].offset;
+  real *w = (real *)base[2] + o[2].offset;
+  const real *gradient = (const real *)base[3] + o[3].offset;
+  real *m = (real *)base[4] + o[4].offset, *v = (real *)base[5] + o[5].offset;
   real rate = r->scalar[0], decay = r->scalar[4];
   lanes factor = lanes_splat(scale[0]), fresh1 = lanes_splat(r->scalar[7]), fresh2 = lanes_splat(r->scalar[8]);
   lanes keep2 = lanes_splat(r->scalar[2]), epsilon = lanes_splat(r->scalar[3]);
@@ -127,12 +137,12 @@ static esp_work ESP_NAME(rmsprop_measure)(const void *row) {
 static void ESP_NAME(rmsprop_body)(void *const *base, const void *row, int64_t from, int64_t to) {
   const esp_rmsprop_row *r = row;
   const esp_operand *o = r->operand;
+  if (!ESP_NAME(begin)(base, o, from)) return;
   const real *scale = (const real *)base[0] + o[0].offset;
-  if (scale[2] != 0) return;
-  real *w = (real *)base[1] + o[1].offset, *v = (real *)base[3] + o[3].offset;
-  const real *gradient = (const real *)base[2] + o[2].offset;
-  real *m = o[4].flags & ESP_ABSENT ? NULL : (real *)base[4] + o[4].offset;
-  real *b = o[5].flags & ESP_ABSENT ? NULL : (real *)base[5] + o[5].offset;
+  real *w = (real *)base[2] + o[2].offset, *v = (real *)base[4] + o[4].offset;
+  const real *gradient = (const real *)base[3] + o[3].offset;
+  real *m = o[5].flags & ESP_ABSENT ? NULL : (real *)base[5] + o[5].offset;
+  real *b = o[6].flags & ESP_ABSENT ? NULL : (real *)base[6] + o[6].offset;
   lanes factor = lanes_splat(scale[0]), rate = lanes_splat(-(real)r->scalar[0]), keep = lanes_splat(r->scalar[1]);
   lanes fresh = lanes_splat(r->scalar[5]), epsilon = lanes_splat(r->scalar[2]);
   lanes decay = lanes_splat(r->scalar[3]), momentum = lanes_splat(r->scalar[4]);

@@ -1,6 +1,6 @@
 // Gradient norm, clipping and the updates of SGD, Adam and RMSProp, as in PyTorch. A row is a piece of a parameter.
 //
-// Every update multiplies the gradient by scale[0] and writes nothing when scale[2] is not 0.
+// Every update multiplies the gradient by scale[0] and writes nothing when scale[2] is not 0, else it counts a step.
 
 // partial[row] = Σ g². items: 1
 __kernel void esp_squared_norm(__global const float *restrict g, __global esp_sum *restrict partials,
@@ -26,19 +26,21 @@ __kernel void esp_squared_norm(__global const float *restrict g, __global esp_su
 
 // items: 1
 __kernel void esp_clip_scale(__global const esp_sum *restrict partials, __global float *restrict scale,
-                             __global const esp_clip_scale_row *restrict rows) {
+                             __global float *restrict flag, __global const esp_clip_scale_row *restrict rows) {
   ESP_ROW(esp_clip_scale_row);
   const int count = row->count;
   const float maximum = row->scalar[0];
   partials = ESP_AT(partials, 0);
   scale = ESP_AT(scale, 1);
+  flag = ESP_AT(flag, 2);
   ESP_ITEMS(item, 1) {
     esp_sum sum = ESP_ZERO;
     for (int i = 0; i < count; i++) sum = esp_add(sum, partials[i]);
     const float norm = esp_root(sum), factor = maximum / (norm + 1e-6f);
     scale[0] = maximum != 0.0f && factor < 1.0f ? factor : 1.0f;
     scale[1] = norm;
-    if (!isfinite(norm)) scale[2] = 1.0f;
+    if (!isfinite(norm)) flag[0] = 1.0f;
+    scale[2] = flag[0];
   }
 }
 
@@ -46,10 +48,11 @@ __kernel void esp_clip_scale(__global const esp_sum *restrict partials, __global
 #define ESP_UPDATE(type)                                             \
   ESP_ROW(type);                                                     \
   scale = ESP_AT(scale, 0);                                          \
-  w = ESP_AT(w, 1);                                                  \
-  g = ESP_AT(g, 2);                                                  \
+  w = ESP_AT(w, 2);                                                  \
+  g = ESP_AT(g, 3);                                                  \
   const float factor = scale[0];                                     \
-  const int chunks = scale[2] != 0.0f ? 0 : ESP_CHUNKS(row->count)
+  const int chunks = scale[2] != 0.0f ? 0 : ESP_CHUNKS(row->count);  \
+  if (chunks > 0 && get_global_id(0) == 0 && ESP_HERE(1)) ESP_AT(steps, 1)[0]++
 // Runs the statement for this item's elements: n of them from i on.
 #define ESP_UPDATE_ELEMENTS                                                                     \
   ESP_ITEMS(item, chunks)                                                                       \
@@ -57,13 +60,14 @@ __kernel void esp_clip_scale(__global const esp_sum *restrict partials, __global
          i += 16, n = min(16, end - i))
 
 // items: (count + 1023) / 1024
-__kernel void esp_sgd(__global const float *restrict scale, __global float *restrict w, __global const float *restrict g,
-                      __global float *restrict m, __global const esp_sgd_row *restrict rows) {
+__kernel void esp_sgd(__global const float *restrict scale, __global int *restrict steps, __global float *restrict w,
+                      __global const float *restrict g, __global float *restrict m,
+                      __global const esp_sgd_row *restrict rows) {
   ESP_UPDATE(esp_sgd_row);
   const float rate = row->scalar[0], momentum = row->scalar[1], dampening = row->scalar[2], decay = row->scalar[3];
   const int nesterov = row->nesterov, first = row->first;
-  const bool moving = ESP_HERE(3);
-  m = ESP_AT(m, 3);
+  const bool moving = ESP_HERE(4);
+  m = ESP_AT(m, 4);
   ESP_UPDATE_ELEMENTS {
     const float16 value = esp_load_float(w + i, n);
     float16 step = fma((float16)decay, value, esp_load_float(g + i, n) * factor);
@@ -78,7 +82,7 @@ __kernel void esp_sgd(__global const float *restrict scale, __global float *rest
 }
 
 // items: (count + 1023) / 1024
-__kernel void esp_adam(__global const float *restrict scale, __global float *restrict w,
+__kernel void esp_adam(__global const float *restrict scale, __global int *restrict steps, __global float *restrict w,
                        __global const float *restrict g, __global float *restrict m, __global float *restrict v,
                        __global const esp_adam_row *restrict rows) {
   ESP_UPDATE(esp_adam_row);
@@ -86,8 +90,8 @@ __kernel void esp_adam(__global const float *restrict scale, __global float *res
   const float rate = row->scalar[0], beta2 = row->scalar[2], epsilon = row->scalar[3];
   const float decay = row->scalar[4], step_size = rate / row->scalar[5], root = row->scalar[6];
   const float fresh1 = row->scalar[7], fresh2 = row->scalar[8];
-  m = ESP_AT(m, 3);
-  v = ESP_AT(v, 4);
+  m = ESP_AT(m, 4);
+  v = ESP_AT(v, 5);
   ESP_UPDATE_ELEMENTS {
     float16 value = esp_load_float(w + i, n), gradient = esp_load_float(g + i, n) * factor;
     if (decoupled) value *= 1.0f - rate * decay;
@@ -102,16 +106,16 @@ __kernel void esp_adam(__global const float *restrict scale, __global float *res
 }
 
 // items: (count + 1023) / 1024
-__kernel void esp_rmsprop(__global const float *restrict scale, __global float *restrict w,
+__kernel void esp_rmsprop(__global const float *restrict scale, __global int *restrict steps, __global float *restrict w,
                           __global const float *restrict g, __global float *restrict v, __global float *restrict m,
                           __global float *restrict b, __global const esp_rmsprop_row *restrict rows) {
   ESP_UPDATE(esp_rmsprop_row);
   const float rate = row->scalar[0], alpha = row->scalar[1], epsilon = row->scalar[2], decay = row->scalar[3];
   const float momentum = row->scalar[4], fresh = row->scalar[5];
-  const bool centered = ESP_HERE(4), moving = ESP_HERE(5);
-  v = ESP_AT(v, 3);
-  m = ESP_AT(m, 4);
-  b = ESP_AT(b, 5);
+  const bool centered = ESP_HERE(5), moving = ESP_HERE(6);
+  v = ESP_AT(v, 4);
+  m = ESP_AT(m, 5);
+  b = ESP_AT(b, 6);
   ESP_UPDATE_ELEMENTS {
     const float16 value = esp_load_float(w + i, n);
     const float16 gradient = fma((float16)decay, value, esp_load_float(g + i, n) * factor);

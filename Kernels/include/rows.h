@@ -246,29 +246,30 @@ typedef struct {
   esp_i32 count;
 } esp_squared_norm_row;
 // One row: norm = √Σ partials, added in order; scale[0] = min(1, maximum / (norm + 1e-6)), or 1 when scalar[0] (maximum)
-// is 0; scale[1] = norm; scale[2] becomes 1, and stays so, when the norm is not finite.
+// is 0; scale[1] = norm; the flag becomes 1, and stays so, when the norm is not finite; scale[2] = the flag.
 typedef struct {
-  esp_operand operand[2];  // partials (double), scale (float [3])
+  esp_operand operand[3];  // partials (double), scale (float [3]), flag (float)
   float scalar[1];
   esp_i32 count;
 } esp_clip_scale_row;
 
-// Every update multiplies the gradient by scale[0] and writes nothing when scale[2] is not 0. As in PyTorch.
+// Every update multiplies the gradient by scale[0] and writes nothing when scale[2] is not 0, else it adds 1 to its
+// parameter's count of steps (int32), which the row of the parameter's first piece has. As in PyTorch.
 // SGD: g += decay·w; m = first ? g : momentum·m + (1 − dampening)·g; g = nesterov ? g + momentum·m : m; w −= rate·g.
 typedef struct {
-  esp_operand operand[4];  // scale, w, g, m (absent: no momentum)
+  esp_operand operand[5];  // scale, steps, w, g, m (absent: no momentum)
   float scalar[4];         // rate, momentum, dampening, decay
   esp_i32 count, nesterov, first;
 } esp_sgd_row;
 // Adam / AdamW. scalar: rate, β1, β2, ε, decay, 1 − β1^t, √(1 − β2^t), 1 − β1, 1 − β2 (1 − 0.999 in float is off by 5e-5).
 typedef struct {
-  esp_operand operand[5];  // scale, w, g, m, v
+  esp_operand operand[6];  // scale, steps, w, g, m, v
   float scalar[9];
   esp_i32 count, decoupled;
 } esp_adam_row;
 // RMSProp: v = α·v + (1 − α)·g²; a = centered mean m; buffer b. scalar: rate, α, ε, decay, momentum, 1 − α.
 typedef struct {
-  esp_operand operand[6];  // scale, w, g, v, m (absent: not centered), b (absent: no momentum)
+  esp_operand operand[7];  // scale, steps, w, g, v, m (absent: not centered), b (absent: no momentum)
   float scalar[6];
   esp_i32 count;
 } esp_rmsprop_row;

@@ -162,7 +162,7 @@ struct ParameterSetTests {
     #expect(try parameters.map { try $0.variable.scalars() as [Float] } == [[1, 2], [3, 4]])
   }
 
-  @Test("Steps with withValues take no memory once one has run")
+  @Test("Steps with withValues plan nothing once one has run, and no arena grows")
   func steadyMemory() throws {
     let net = Net()
     let set = try ParameterSet(net)

@@ -69,7 +69,11 @@ struct OpenCLTrainingTests {
       try step(.infinity)
       try step(1)
       #expect(try weight.scalars() == [0, 1] as [Float])
-      #expect(try update.scale.scalars()[2] as Float == 1)
+      #expect(try update.steps.scalars(as: Int32.self) == [1])
+      #expect(try update.flag.take())
+      try step(1)
+      #expect(try weight.scalars() == [-1, 0] as [Float])
+      #expect(try update.steps.scalars(as: Int32.self) == [2])
     }
   }
 

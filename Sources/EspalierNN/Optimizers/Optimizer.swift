@@ -18,24 +18,25 @@ public struct ParameterGroup {
 /// Changes parameters along their gradients, in at most five launches for all of them.
 ///
 /// Parameters without a gradient keep value, state and step count, as PyTorch does for
-/// `grad is None`. A gradient whose norm is not finite changes nothing, now and from then on, until
-/// `checkFinite` throws.
+/// `grad is None`. A gradient whose norm is not finite changes nothing, and from then on no optimizer
+/// and no running statistic of the thread's training changes anything, until `checkFinite` throws.
 public protocol Optimizer: AnyObject {
   /// The learning rate of groups without one of their own.
   var learningRate: Float { get set }
   /// Applies one update.
   func update(with gradients: Gradients) throws(DeviceError)
   /// Everything that a later update depends on, by name; for checkpoints.
-  var state: OptimizerState { get }
+  var state: OptimizerState { get throws(DeviceError) }
   /// Sets the step counts of a checkpoint; the tensors of `state` are written in place.
-  func restoreSteps(_ steps: [Int])
-  /// Throws if a gradient's norm was not finite since the last call.
+  func restoreSteps(_ steps: [Int]) throws(DeviceError)
+  /// Throws if a gradient's norm was not finite since the last call, of this optimizer or of one that
+  /// trains beside it.
   func checkFinite(step: Int) throws(DeviceError)
 }
 
 /// An optimizer's state by parameter number: step counts, and tensors like the parameters.
 public struct OptimizerState {
-  /// Updates that each parameter got.
+  /// Updates that each parameter got; those that a norm that was not finite stopped do not count.
   public var steps: [Int]
   /// State tensors by name, one a parameter.
   public var tensors: [(name: String, variables: [Variable])]
@@ -45,7 +46,10 @@ public struct OptimizerState {
 final class UpdateEngine {
   private let groups: [ParameterGroup]
   private let groupOf: [Int]
-  var steps: [Int]
+  /// What the device will have counted when all updates have run, unless they are stopped.
+  private var steps: [Int]
+  /// How often the flag had been found raised when `steps` was right.
+  private var findings: Int
   private let states: [(name: String, variables: [Variable])]
   private let update: ParameterUpdate
   private let maximumNorm: Float
@@ -83,6 +87,7 @@ final class UpdateEngine {
       ParameterUpdate.Range(variable: parameter, states: slots.map { $0?[index] })
     }
     update = try ParameterUpdate(rule, ranges, on: parameters.first?.device ?? Device.current)
+    findings = update.flag.findings
   }
 
   /// Runs one update; `numbers` gives what the rule takes by a parameter's group and step (from 1).
@@ -91,6 +96,7 @@ final class UpdateEngine {
     _ numbers: (ParameterGroup, _ step: Int) -> ParameterUpdate.Numbers
   ) throws(DeviceError) {
     claim.check("an optimizer")
+    if findings != update.flag.findings { try readSteps() }
     try update.run(gradients, maximumNorm: maximumNorm) { index in
       steps[index] += 1
       return numbers(groups[groupOf[index]], steps[index])
@@ -98,12 +104,23 @@ final class UpdateEngine {
   }
 
   func checkFinite(step: Int) throws(DeviceError) {
-    let scale: [Float] = try update.scale.scalars()
-    if scale[2] != 0 {
-      try update.scale.assign([1, 0, 0] as [Float])
-      throw .notFinite(step: step)
+    if try update.flag.take() { throw .notFinite(step: step) }
+  }
+
+  var state: OptimizerState {
+    get throws(DeviceError) {
+      try readSteps()
+      return OptimizerState(steps: steps, tensors: states)
     }
   }
 
-  var state: OptimizerState { OptimizerState(steps: steps, tensors: states) }
+  func restoreSteps(_ steps: [Int]) throws(DeviceError) {
+    try update.steps.assign(steps.map { Int32(clamping: $0) })
+    try readSteps()
+  }
+
+  private func readSteps() throws(DeviceError) {
+    findings = update.flag.findings
+    steps = try update.steps.scalars(as: Int32.self).map(Int.init)
+  }
 }

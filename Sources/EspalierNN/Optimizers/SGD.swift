@@ -55,10 +55,10 @@ public final class SGD: Optimizer {
   }
 
   /// Momentum and step counts.
-  public var state: OptimizerState { engine.state }
+  public var state: OptimizerState { get throws(DeviceError) { try engine.state } }
 
   /// Sets the step counts of a checkpoint.
-  public func restoreSteps(_ steps: [Int]) { engine.steps = steps }
+  public func restoreSteps(_ steps: [Int]) throws(DeviceError) { try engine.restoreSteps(steps) }
 
   /// Throws if a gradient's norm was not finite since the last call.
   public func checkFinite(step: Int) throws(DeviceError) { try engine.checkFinite(step: step) }

@@ -33,4 +33,9 @@ extension esp_operand {
   init(_ slice: Slice, _ first: Int = 0) {
     self.init(offset: UInt32(slice.byteOffset / 4 + first), stride: 1, flags: 0)
   }
+
+  /// An operand that is not there.
+  static var absent: esp_operand {
+    esp_operand(offset: 0, stride: 0, flags: UInt32(ESP_ABSENT))
+  }
 }

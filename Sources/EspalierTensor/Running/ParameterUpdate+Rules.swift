@@ -19,7 +19,7 @@ extension ParameterUpdate {
       }
     }
 
-    /// Operands: scale, parameter, gradient, states.
+    /// Operands: scale, steps, parameter, gradient, states.
     var call: LaunchTable.Call {
       let (kernel, rowBytes) =
         switch self {
@@ -28,7 +28,8 @@ extension ParameterUpdate {
         case .rmsprop: (Kernel.rmsprop, MemoryLayout<esp_rmsprop_row>.stride)
         }
       return LaunchTable.Call(
-        kernel: kernel, operands: [DType](repeating: .float32, count: 3 + stateCount),
+        kernel: kernel,
+        operands: [.float32, .int32] + [DType](repeating: .float32, count: 2 + stateCount),
         rowBytes: rowBytes, items: elementwiseItems(Int(ESP_UPDATE_PIECE)))
     }
   }
@@ -54,7 +55,7 @@ extension ParameterUpdate {
 
     func row(_ operands: Operands, _ state: (Int) -> esp_operand, _ count: Int32) -> esp_sgd_row {
       var row = esp_sgd_row()
-      row.operand = (operands.0, operands.1, operands.2, state(0))
+      row.operand = (operands.0, operands.1, operands.2, operands.3, state(0))
       row.scalar = (rate, momentum, dampening, decay)
       (row.count, row.nesterov, row.first) = (count, isNesterov ? 1 : 0, isFirst ? 1 : 0)
       return row
@@ -79,7 +80,7 @@ extension ParameterUpdate {
 
     func row(_ operands: Operands, _ state: (Int) -> esp_operand, _ count: Int32) -> esp_adam_row {
       var row = esp_adam_row()
-      row.operand = (operands.0, operands.1, operands.2, state(0), state(1))
+      row.operand = (operands.0, operands.1, operands.2, operands.3, state(0), state(1))
       row.scalar = (
         rate, Float(betas.0), Float(betas.1), epsilon, decay, corrections.0, corrections.1,
         Float(1 - betas.0), Float(1 - betas.1)
@@ -103,23 +104,23 @@ extension ParameterUpdate {
       -> esp_rmsprop_row
     {
       var row = esp_rmsprop_row()
-      row.operand = (operands.0, operands.1, operands.2, state(0), state(1), state(2))
+      row.operand = (operands.0, operands.1, operands.2, operands.3, state(0), state(1), state(2))
       row.scalar = (rate, Float(alpha), epsilon, decay, momentum, Float(1 - alpha))
       row.count = count
       return row
     }
   }
 
-  /// Scale, parameter and gradient: what the rows of all rules begin with.
-  typealias Operands = (esp_operand, esp_operand, esp_operand)
+  /// Scale, steps, parameter and gradient: what the rows of all rules begin with.
+  typealias Operands = (esp_operand, esp_operand, esp_operand, esp_operand)
 
   /// Operands: gradient, partials.
   static let norm = LaunchTable.Call(
     kernel: .squaredNorm, operands: [.float32, .float64],
     rowBytes: MemoryLayout<esp_squared_norm_row>.stride, items: 1)
-  /// Operands: partials, scale.
+  /// Operands: partials, scale, flag.
   static let clip = LaunchTable.Call(
-    kernel: .clipScale, operands: [.float64, .float32],
+    kernel: .clipScale, operands: [.float64, .float32, .float32],
     rowBytes: MemoryLayout<esp_clip_scale_row>.stride, items: 1)
 }
 

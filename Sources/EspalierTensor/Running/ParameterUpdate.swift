@@ -18,8 +18,12 @@ package final class ParameterUpdate {
     }
   }
 
-  /// `[clip factor, norm, sticky flag of a norm that was not finite]`.
-  package let scale: Variable
+  /// `[clip factor, norm, whether the update was stopped]`.
+  let scale: Variable
+  /// The updates that each range got (int32), counted on the device: stopped ones are not.
+  package let steps: Variable
+  /// Stops this update and all that share it once a norm was not finite.
+  package let flag: NonFiniteFlag
   private let rule: Rule
   private let ranges: [Range]
   /// The ranges' indices, those of one storage side by side.
@@ -48,9 +52,15 @@ package final class ParameterUpdate {
         range.variable.device == device && range.states.count == rule.stateCount,
         "an update on \(device) of a variable on \(range.variable.device)")
     }
-    scale = try Device.with(device) {
-      Result { () throws(DeviceError) in try Variable([1, 0, 0] as [Float], shape: [3]) }
+    (scale, steps) = try Device.with(device) {
+      Result { () throws(DeviceError) in
+        (
+          try Variable([1, 0, 0] as [Float], shape: [3]),
+          try Variable([Int32](repeating: 0, count: ranges.count), shape: [ranges.count])
+        )
+      }
     }.get()
+    flag = try NonFiniteFlag.shared(on: device)
     let pieces = ranges.reduce(0) { $0 + Array(ParameterUpdate.pieces(of: $1.variable)).count }
     let backend = try Engine.shared.backend(device)
     partials = try backend.pool.make(max(pieces, 1) * 8, on: backend)
@@ -80,7 +90,7 @@ package final class ParameterUpdate {
     guard !present.isEmpty else { return }
     table.clear()
     writeNorm(maximumNorm)
-    for (index, gradient) in present { write(ranges[index], gradient, numbers(index)) }
+    for (index, gradient) in present { write(index, gradient, numbers(index)) }
     let backend = try Engine.shared.backend(device)
     try Engine.shared.lock.with { () throws(DeviceError) in try table.run(on: backend) }
     for (index, _) in present {
@@ -88,6 +98,7 @@ package final class ParameterUpdate {
       for state in ranges[index].states { state?.touch() }
     }
     scale.touch()
+    steps.touch()
   }
 
   /// The elements at which pieces of a variable begin.
@@ -110,32 +121,42 @@ package final class ParameterUpdate {
         count += 1
       }
     }
-    table.begin(1) { $0 == 0 ? partials.memory : scale.slice.buffer.memory }
+    table.begin(1) { operand in
+      switch operand {
+      case 0: partials.memory
+      case 1: scale.slice.buffer.memory
+      default: flag.variable.slice.buffer.memory
+      }
+    }
     var row = esp_clip_scale_row()
-    row.operand = (esp_operand(offset: 0, stride: 1, flags: 0), esp_operand(scale.slice))
+    row.operand = (
+      esp_operand(offset: 0, stride: 1, flags: 0), esp_operand(scale.slice),
+      esp_operand(flag.variable.slice)
+    )
     row.scalar = (maximumNorm)
     row.count = count
     table.add(row)
   }
 
-  private func write(_ range: Range, _ gradient: Slice, _ numbers: Numbers) {
+  private func write(_ index: Int, _ gradient: Slice, _ numbers: Numbers) {
+    let range = ranges[index]
     table.begin(2) { operand in
       switch operand {
       case 0: scale.slice.buffer.memory
-      case 1: range.variable.slice.buffer.memory
-      case 2: gradient.buffer.memory
+      case 1: steps.slice.buffer.memory
+      case 2: range.variable.slice.buffer.memory
+      case 3: gradient.buffer.memory
       // An absent operand is not read, but its place must be memory.
-      default: (range.states[operand - 3] ?? range.variable).slice.buffer.memory
+      default: (range.states[operand - 4] ?? range.variable).slice.buffer.memory
       }
     }
     for first in ParameterUpdate.pieces(of: range.variable) {
       func state(_ k: Int) -> esp_operand {
-        range.states[k].map { esp_operand($0.slice, first) }
-          ?? esp_operand(offset: 0, stride: 0, flags: UInt32(ESP_ABSENT))
+        range.states[k].map { esp_operand($0.slice, first) } ?? .absent
       }
       let operands = (
-        esp_operand(scale.slice), esp_operand(range.variable.slice, first),
-        esp_operand(gradient, first)
+        esp_operand(scale.slice), first == 0 ? esp_operand(steps.slice, index) : .absent,
+        esp_operand(range.variable.slice, first), esp_operand(gradient, first)
       )
       let count = ParameterUpdate.length(range.variable, first)
       switch (rule, numbers) {
