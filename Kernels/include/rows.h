@@ -203,9 +203,9 @@ typedef struct {
   esp_i32 images, pixels, channels;
 } esp_batch_norm_backward_row;
 // running ← (1 − μ)·running + μ·batch for mean and variance; the variance is first multiplied by scalar[1]
-// (m / (m − 1)); μ = scalar[0].
+// (m / (m − 1)); μ = scalar[0]. Nothing where the flag is not 0.
 typedef struct {
-  esp_operand operand[4];  // running mean, running variance, mean, variance
+  esp_operand operand[5];  // running mean, running variance, mean, variance, flag [1]
   float scalar[2];
   esp_i32 channels;
 } esp_running_update_row;
