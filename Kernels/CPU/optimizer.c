@@ -16,7 +16,9 @@ ESP_DISPATCH(esp_rmsprop_f32)
 #include "split.h"
 
 #define BLOCK 4096
-static inline int64_t ESP_NAME(blocks)(int64_t count) { return (count + BLOCK - 1) / BLOCK; }
+static inline esp_work ESP_NAME(work)(int64_t count, double nanoseconds) {  // of an element
+  return (esp_work){(count + BLOCK - 1) / BLOCK, nanoseconds * (double)(count < BLOCK ? count : BLOCK)};
+}
 
 // ---- norm ----
 
@@ -67,7 +69,7 @@ static bool ESP_NAME(begin)(void *const *base, const esp_operand *o, int64_t fro
 }
 
 static esp_work ESP_NAME(sgd_measure)(const void *row) {
-  return (esp_work){ESP_NAME(blocks)(((const esp_sgd_row *)row)->count), 0.25 * BLOCK};
+  return ESP_NAME(work)(((const esp_sgd_row *)row)->count, 0.25);
 }
 static void ESP_NAME(sgd_body)(void *const *base, const void *row, int64_t from, int64_t to) {
   const esp_sgd_row *r = row;
@@ -97,7 +99,7 @@ void ESP_KERNEL(esp_sgd)(void *const *base, const void *rows, int32_t count) {
 }
 
 static esp_work ESP_NAME(adam_measure)(const void *row) {
-  return (esp_work){ESP_NAME(blocks)(((const esp_adam_row *)row)->count), 0.5 * BLOCK};
+  return ESP_NAME(work)(((const esp_adam_row *)row)->count, 0.5);
 }
 // m += (1 − β1)(g − m) and √v / √(1 − β2^t) + ε, in the order of torch.optim.
 static void ESP_NAME(adam_body)(void *const *base, const void *row, int64_t from, int64_t to) {
@@ -132,7 +134,7 @@ void ESP_KERNEL(esp_adam)(void *const *base, const void *rows, int32_t count) {
 }
 
 static esp_work ESP_NAME(rmsprop_measure)(const void *row) {
-  return (esp_work){ESP_NAME(blocks)(((const esp_rmsprop_row *)row)->count), 0.5 * BLOCK};
+  return ESP_NAME(work)(((const esp_rmsprop_row *)row)->count, 0.5);
 }
 static void ESP_NAME(rmsprop_body)(void *const *base, const void *row, int64_t from, int64_t to) {
   const esp_rmsprop_row *r = row;

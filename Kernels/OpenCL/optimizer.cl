@@ -45,17 +45,17 @@ __kernel void esp_clip_scale(__global const esp_sum *restrict partials, __global
 }
 
 // What every update begins with: its row, where its operands lie, and the chunks to do, none when it is stopped.
-#define ESP_UPDATE(type)                                             \
-  ESP_ROW(type);                                                     \
-  scale = ESP_AT(scale, 0);                                          \
-  w = ESP_AT(w, 2);                                                  \
-  g = ESP_AT(g, 3);                                                  \
-  const float factor = scale[0];                                     \
-  const int chunks = scale[2] != 0.0f ? 0 : ESP_CHUNKS(row->count);  \
+#define ESP_UPDATE(type)                                            \
+  ESP_ROW(type);                                                    \
+  scale = ESP_AT(scale, 0);                                         \
+  w = ESP_AT(w, 2);                                                 \
+  g = ESP_AT(g, 3);                                                 \
+  const float factor = scale[0];                                    \
+  const int chunks = scale[2] != 0.0f ? 0 : ESP_CHUNKS(row->count); \
   if (chunks > 0 && get_global_id(0) == 0 && ESP_HERE(1)) ESP_AT(steps, 1)[0]++
 // Runs the statement for this item's elements: n of them from i on.
-#define ESP_UPDATE_ELEMENTS                                                                     \
-  ESP_ITEMS(item, chunks)                                                                       \
+#define ESP_UPDATE_ELEMENTS                                                                             \
+  ESP_ITEMS(item, chunks)                                                                               \
     for (int i = item * ESP_CHUNK, end = min(row->count, i + ESP_CHUNK), n = min(16, end - i); i < end; \
          i += 16, n = min(16, end - i))
 
@@ -106,9 +106,10 @@ __kernel void esp_adam(__global const float *restrict scale, __global int *restr
 }
 
 // items: (count + 1023) / 1024
-__kernel void esp_rmsprop(__global const float *restrict scale, __global int *restrict steps, __global float *restrict w,
-                          __global const float *restrict g, __global float *restrict v, __global float *restrict m,
-                          __global float *restrict b, __global const esp_rmsprop_row *restrict rows) {
+__kernel void esp_rmsprop(__global const float *restrict scale, __global int *restrict steps,
+                          __global float *restrict w, __global const float *restrict g, __global float *restrict v,
+                          __global float *restrict m, __global float *restrict b,
+                          __global const esp_rmsprop_row *restrict rows) {
   ESP_UPDATE(esp_rmsprop_row);
   const float rate = row->scalar[0], alpha = row->scalar[1], epsilon = row->scalar[2], decay = row->scalar[3];
   const float momentum = row->scalar[4], fresh = row->scalar[5];
