@@ -63,7 +63,7 @@ extension Variable {
   package static func assign(_ values: [Tensor], to variables: [Variable]) throws(DeviceError) {
     precondition(
       values.count == variables.count, "\(values.count) values for \(variables.count) variables")
-    let sources = zip(values, variables).map { value, variable in
+    let sources = try zip(values, variables).map { value, variable throws(DeviceError) -> Tensor in
       precondition(
         value.shape == variable.type.shape && value.dtype == variable.type.dtype
           && value.device == variable.device,
@@ -72,8 +72,7 @@ extension Variable {
       let layout = variable.type.layout
       let value = value.value.type.layout == layout ? value : record(Relayout(to: layout), value)
       // What lies in a variable might be overwritten before it is copied.
-      return value.value.contents == nil
-        ? value : record(Passage(carriesGradient: false, isAlwaysCopy: true), value)
+      return value.value.contents == nil ? value : try value.snapshot()
     }
     let recorder = Recorder.current
     if recorder.kind == .step { try recorder.keep(sources) }
