@@ -179,6 +179,8 @@ static void ESP_NAME(running_body)(void *const *base, const void *row, int64_t f
   const esp_operand *o = r->operand;
   real *mean = (real *)base[0] + o[0].offset, *variance = (real *)base[1] + o[1].offset;
   const real *batch_mean = (const real *)base[2] + o[2].offset, *batch_variance = (const real *)base[3] + o[3].offset;
+  const real *flag = (const real *)base[4] + o[4].offset;
+  if (*flag != 0) return;
   real momentum = r->scalar[0], unbias = r->scalar[1];
   for (int32_t c = 0; c < r->channels; c++) {
     mean[c] = (1 - momentum) * mean[c] + momentum * batch_mean[c];

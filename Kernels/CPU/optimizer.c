@@ -1,8 +1,7 @@
 // Gradient norm, clipping, and the updates of SGD, Adam / AdamW and RMSProp, as in torch.optim.
 //
-// A row is a range of the flat parameters; all rows of a call are cut into blocks and run in one fork-join. The norm is
-// summed in double over blocks of 4,096 elements, added in order. A norm that is not finite sets scale[2]; from then on
-// no update writes anything until the host clears it.
+// A row is a piece of a parameter; all rows of a call are cut into blocks and run in one fork-join. A norm that is not
+// finite raises a flag; from then on no update writes anything until the host lowers it.
 #ifndef ESP_ISA
 #define ESP_SELF "optimizer.c"
 #include "dispatch.h"
@@ -17,52 +16,30 @@ ESP_DISPATCH(esp_rmsprop_f32)
 #include "split.h"
 
 #define BLOCK 4096
-static inline int64_t ESP_NAME(blocks)(int64_t count) { return (count + BLOCK - 1) / BLOCK; }
+static inline esp_work ESP_NAME(work)(int64_t count, double nanoseconds) {  // of an element
+  return (esp_work){(count + BLOCK - 1) / BLOCK, nanoseconds * (double)(count < BLOCK ? count : BLOCK)};
+}
 
 // ---- norm ----
 
-// Blocks of consecutive rows are summed BATCH at a time into an array on the stack, then added to their rows in order.
-#define BATCH 512
-typedef struct {
-  const real *gradient[BATCH];
-  int32_t count[BATCH];
-  double sum[BATCH];
-} ESP_NAME(norm_batch);
-
-static void ESP_NAME(norm_block)(void *context, int32_t index) {
-  ESP_NAME(norm_batch) *batch = context;
-  const real *g = batch->gradient[index];
-  double sum[16] = {0};
-  int32_t n = batch->count[index], i = 0;
-  for (; i + 16 <= n; i += 16) {
+static esp_work ESP_NAME(norm_measure)(const void *row) {
+  return (esp_work){1, 0.15 * ((const esp_squared_norm_row *)row)->count};
+}
+static void ESP_NAME(norm_body)(void *const *base, const void *row, int64_t from, int64_t to) {
+  (void)from, (void)to;
+  const esp_squared_norm_row *r = row;
+  const real *g = (const real *)base[0] + r->operand[0].offset;
+  double sum[16] = {0}, total = 0;
+  int32_t i = 0;
+  for (; i + 16 <= r->count; i += 16) {
     for (int j = 0; j < 16; j++) sum[j] += (double)g[i + j] * (double)g[i + j];
   }
-  for (int j = 0; i < n; i++, j++) sum[j] += (double)g[i] * (double)g[i];
-  double total = 0;
+  for (int j = 0; i < r->count; i++, j++) sum[j] += (double)g[i] * (double)g[i];
   for (int j = 0; j < 16; j++) total += sum[j];
-  batch->sum[index] = total;
+  ((double *)base[1])[r->operand[1].offset] = total;
 }
-
 void ESP_KERNEL(esp_squared_norm)(void *const *base, const void *rows, int32_t count) {
-  const esp_squared_norm_row *r = rows;
-  double *partials = base[1];
-  ESP_NAME(norm_batch) batch;
-  int32_t owner[BATCH], filled = 0;
-  for (int32_t row = 0; row < count; row++) partials[r[row].operand[1].offset] = 0;
-  for (int32_t row = 0; row < count; row++) {
-    const real *g = (const real *)base[0] + r[row].operand[0].offset;
-    for (int64_t first = 0; first < r[row].count; first += BLOCK) {
-      batch.gradient[filled] = g + first;
-      batch.count[filled] = (int32_t)(r[row].count - first < BLOCK ? r[row].count - first : BLOCK);
-      owner[filled++] = row;
-      if (filled < BATCH) continue;
-      esp_parallel(filled, ESP_NAME(norm_block), &batch);
-      for (int32_t i = 0; i < filled; i++) partials[r[owner[i]].operand[1].offset] += batch.sum[i];
-      filled = 0;
-    }
-  }
-  esp_parallel(filled, ESP_NAME(norm_block), &batch);
-  for (int32_t i = 0; i < filled; i++) partials[r[owner[i]].operand[1].offset] += batch.sum[i];
+  esp_split(base, rows, sizeof(esp_squared_norm_row), count, ESP_NAME(norm_measure), ESP_NAME(norm_body));
 }
 
 void ESP_KERNEL(esp_clip_scale)(void *const *base, const void *rows, int32_t count) {
@@ -70,27 +47,38 @@ void ESP_KERNEL(esp_clip_scale)(void *const *base, const void *rows, int32_t cou
   for (int32_t row = 0; row < count; row++, r++) {
     const double *partials = (const double *)base[0] + r->operand[0].offset;
     real *scale = (real *)base[1] + r->operand[1].offset;
-    double sum = 0, maximum = r->scalar[0];
+    double sum = 0;
     for (int32_t i = 0; i < r->count; i++) sum += partials[i];
-    double norm = sqrt(sum), factor = maximum / (norm + 1e-6);
-    scale[0] = (real)(maximum == 0 || factor > 1 ? 1 : factor);
-    scale[1] = (real)norm;
-    if (!isfinite(norm)) scale[2] = 1;
+    real maximum = r->scalar[0], norm = (real)sqrt(sum), factor = maximum / (norm + (real)1e-6);
+    scale[0] = maximum != 0 && factor < 1 ? factor : 1;
+    scale[1] = norm;
+    real *flag = (real *)base[2] + r->operand[2].offset;
+    if (!isfinite(norm)) *flag = 1;
+    scale[2] = *flag;
   }
 }
 
-// ---- updates ----
+// ---- updates: of blocks `from` … `to` − 1 ----
+
+// Whether an update may write; its first block counts the step.
+static bool ESP_NAME(begin)(void *const *base, const esp_operand *o, int64_t from) {
+  const real *scale = (const real *)base[0] + o[0].offset;
+  if (scale[2] != 0) return false;
+  if (from == 0 && !(o[1].flags & ESP_ABSENT)) ((int32_t *)base[1])[o[1].offset]++;
+  return true;
+}
 
 static esp_work ESP_NAME(sgd_measure)(const void *row) {
-  return (esp_work){ESP_NAME(blocks)(((const esp_sgd_row *)row)->count), 0.25 * BLOCK};
+  return ESP_NAME(work)(((const esp_sgd_row *)row)->count, 0.25);
 }
 static void ESP_NAME(sgd_body)(void *const *base, const void *row, int64_t from, int64_t to) {
   const esp_sgd_row *r = row;
-  const real *scale = (const real *)base[3] + r->operand[3].offset;
-  if (scale[2] != 0) return;
-  real *w = (real *)base[0] + r->operand[0].offset;
-  const real *gradient = (const real *)base[1] + r->operand[1].offset;
-  real *m = r->operand[2].flags & ESP_ABSENT ? NULL : (real *)base[2] + r->operand[2].offset;
+  const esp_operand *o = r->operand;
+  if (!ESP_NAME(begin)(base, o, from)) return;
+  const real *scale = (const real *)base[0] + o[0].offset;
+  real *w = (real *)base[2] + o[2].offset;
+  const real *gradient = (const real *)base[3] + o[3].offset;
+  real *m = o[4].flags & ESP_ABSENT ? NULL : (real *)base[4] + o[4].offset;
   lanes factor = lanes_splat(scale[0]), rate = lanes_splat(-(real)r->scalar[0]), momentum = lanes_splat(r->scalar[1]);
   lanes fresh = lanes_splat(1 - (real)r->scalar[2]), decay = lanes_splat(r->scalar[3]);
   int64_t end = to * BLOCK < r->count ? to * BLOCK : r->count;
@@ -111,16 +99,17 @@ void ESP_KERNEL(esp_sgd)(void *const *base, const void *rows, int32_t count) {
 }
 
 static esp_work ESP_NAME(adam_measure)(const void *row) {
-  return (esp_work){ESP_NAME(blocks)(((const esp_adam_row *)row)->count), 0.5 * BLOCK};
+  return ESP_NAME(work)(((const esp_adam_row *)row)->count, 0.5);
 }
 // m += (1 − β1)(g − m) and √v / √(1 − β2^t) + ε, in the order of torch.optim.
 static void ESP_NAME(adam_body)(void *const *base, const void *row, int64_t from, int64_t to) {
   const esp_adam_row *r = row;
-  const real *scale = (const real *)base[4] + r->operand[4].offset;
-  if (scale[2] != 0) return;
-  real *w = (real *)base[0] + r->operand[0].offset;
-  const real *gradient = (const real *)base[1] + r->operand[1].offset;
-  real *m = (real *)base[2] + r->operand[2].offset, *v = (real *)base[3] + r->operand[3].offset;
+  const esp_operand *o = r->operand;
+  if (!ESP_NAME(begin)(base, o, from)) return;
+  const real *scale = (const real *)base[0] + o[0].offset;
+  real *w = (real *)base[2] + o[2].offset;
+  const real *gradient = (const real *)base[3] + o[3].offset;
+  real *m = (real *)base[4] + o[4].offset, *v = (real *)base[5] + o[5].offset;
   real rate = r->scalar[0], decay = r->scalar[4];
   lanes factor = lanes_splat(scale[0]), fresh1 = lanes_splat(r->scalar[7]), fresh2 = lanes_splat(r->scalar[8]);
   lanes keep2 = lanes_splat(r->scalar[2]), epsilon = lanes_splat(r->scalar[3]);
@@ -145,17 +134,17 @@ void ESP_KERNEL(esp_adam)(void *const *base, const void *rows, int32_t count) {
 }
 
 static esp_work ESP_NAME(rmsprop_measure)(const void *row) {
-  return (esp_work){ESP_NAME(blocks)(((const esp_rmsprop_row *)row)->count), 0.5 * BLOCK};
+  return ESP_NAME(work)(((const esp_rmsprop_row *)row)->count, 0.5);
 }
 static void ESP_NAME(rmsprop_body)(void *const *base, const void *row, int64_t from, int64_t to) {
   const esp_rmsprop_row *r = row;
   const esp_operand *o = r->operand;
-  const real *scale = (const real *)base[5] + o[5].offset;
-  if (scale[2] != 0) return;
-  real *w = (real *)base[0] + o[0].offset, *v = (real *)base[2] + o[2].offset;
-  const real *gradient = (const real *)base[1] + o[1].offset;
-  real *m = o[3].flags & ESP_ABSENT ? NULL : (real *)base[3] + o[3].offset;
-  real *b = o[4].flags & ESP_ABSENT ? NULL : (real *)base[4] + o[4].offset;
+  if (!ESP_NAME(begin)(base, o, from)) return;
+  const real *scale = (const real *)base[0] + o[0].offset;
+  real *w = (real *)base[2] + o[2].offset, *v = (real *)base[4] + o[4].offset;
+  const real *gradient = (const real *)base[3] + o[3].offset;
+  real *m = o[5].flags & ESP_ABSENT ? NULL : (real *)base[5] + o[5].offset;
+  real *b = o[6].flags & ESP_ABSENT ? NULL : (real *)base[6] + o[6].offset;
   lanes factor = lanes_splat(scale[0]), rate = lanes_splat(-(real)r->scalar[0]), keep = lanes_splat(r->scalar[1]);
   lanes fresh = lanes_splat(r->scalar[5]), epsilon = lanes_splat(r->scalar[2]);
   lanes decay = lanes_splat(r->scalar[3]), momentum = lanes_splat(r->scalar[4]);

@@ -226,9 +226,9 @@ typedef struct {
   esp_i32 images, pixels, channels;
 } esp_batch_norm_backward_row;
 // running ← (1 − μ)·running + μ·batch for mean and variance; the variance is first multiplied by scalar[1]
-// (m / (m − 1)); μ = scalar[0].
+// (m / (m − 1)); μ = scalar[0]. Nothing where the flag is not 0.
 typedef struct {
-  esp_operand operand[4];  // running mean, running variance, mean, variance
+  esp_operand operand[5];  // running mean, running variance, mean, variance, flag [1]
   float scalar[2];
   esp_i32 channels;
 } esp_running_update_row;
@@ -259,37 +259,40 @@ typedef struct {
   esp_i32 count, classes;
 } esp_one_hot_row;
 
-// ---- optimizers: a row is a range of the flat parameters; only ranges that have a gradient are rows ----
+// ---- optimizers: a row is a piece of a parameter; only parameters that have a gradient are rows ----
 
-// partial[row] = Σ g² of the range, in double.
+#define ESP_UPDATE_PIECE 16384  // elements of a row at most: cut by shape alone, so that sums are the same everywhere
+
+// partial[row] = Σ g² in double: 16 sums of every 16th element, added in order.
 typedef struct {
-  esp_operand operand[2];  // gradient (of the range), partials (double, one a row: offset = the row's number)
+  esp_operand operand[2];  // g, partials (double, one a row: offset = the row's number)
   esp_i32 count;
 } esp_squared_norm_row;
-// One row: scale[0] = min(1, maximum / (√Σ partials + 1e-6)), or 1 when scalar[0] (maximum) is 0; scale[1] = √Σ partials;
-// scale[2] becomes 1, and stays so, when the norm is not finite.
+// One row: norm = √Σ partials, added in order; scale[0] = min(1, maximum / (norm + 1e-6)), or 1 when scalar[0] (maximum)
+// is 0; scale[1] = norm; the flag becomes 1, and stays so, when the norm is not finite; scale[2] = the flag.
 typedef struct {
-  esp_operand operand[2];  // partials (double), scale (float [3])
+  esp_operand operand[3];  // partials (double), scale (float [3]), flag (float)
   float scalar[1];
   esp_i32 count;
 } esp_clip_scale_row;
 
-// Every update multiplies the gradient by scale[0] and writes nothing when scale[2] is not 0. As in PyTorch.
+// Every update multiplies the gradient by scale[0] and writes nothing when scale[2] is not 0, else it adds 1 to its
+// parameter's count of steps (int32), which the row of the parameter's first piece has. As in PyTorch.
 // SGD: g += decay·w; m = first ? g : momentum·m + (1 − dampening)·g; g = nesterov ? g + momentum·m : m; w −= rate·g.
 typedef struct {
-  esp_operand operand[4];  // w, g, m (absent: no momentum), scale
+  esp_operand operand[5];  // scale, steps, w, g, m (absent: no momentum)
   float scalar[4];         // rate, momentum, dampening, decay
   esp_i32 count, nesterov, first;
 } esp_sgd_row;
 // Adam / AdamW. scalar: rate, β1, β2, ε, decay, 1 − β1^t, √(1 − β2^t), 1 − β1, 1 − β2 (1 − 0.999 in float is off by 5e-5).
 typedef struct {
-  esp_operand operand[5];  // w, g, m, v, scale
+  esp_operand operand[6];  // scale, steps, w, g, m, v
   float scalar[9];
   esp_i32 count, decoupled;
 } esp_adam_row;
 // RMSProp: v = α·v + (1 − α)·g²; a = centered mean m; buffer b. scalar: rate, α, ε, decay, momentum, 1 − α.
 typedef struct {
-  esp_operand operand[6];  // w, g, v, m (absent: not centered), b (absent: no momentum), scale
+  esp_operand operand[7];  // scale, steps, w, g, v, m (absent: not centered), b (absent: no momentum)
   float scalar[6];
   esp_i32 count;
 } esp_rmsprop_row;

@@ -25,7 +25,7 @@ public struct Checkpoint {
 
   /// Adds an optimizer's state: tensors by parameter number, step counts as text.
   public mutating func add(_ optimizer: any Optimizer, _ name: String) throws(DeviceError) {
-    let state = optimizer.state
+    let state = try optimizer.state
     for (tensor, variables) in state.tensors {
       for (index, variable) in variables.enumerated() {
         try add(variable, "optimizer/\(name)/\(tensor)/\(index)")
@@ -81,7 +81,7 @@ public struct Checkpoint {
 
   /// Puts an optimizer's state back.
   public func restore(_ optimizer: any Optimizer, _ name: String) throws {
-    var state = optimizer.state
+    let state = try optimizer.state
     for (tensor, variables) in state.tensors {
       for (index, variable) in variables.enumerated() {
         try restore(variable, "optimizer/\(name)/\(tensor)/\(index)")
@@ -94,8 +94,7 @@ public struct Checkpoint {
         message: "optimizer \(name): \(steps.count) step counts for \(state.steps.count) parameters"
       )
     }
-    state.steps = steps
-    optimizer.restoreSteps(steps)
+    try optimizer.restoreSteps(steps)
   }
 }
 

@@ -42,24 +42,3 @@ public final class Buffer {
   /// The contents; valid until the next update.
   public var value: Tensor { variable.tensor }
 }
-
-/// The parameters and buffers of a model in flat storage.
-public final class ParameterSet {
-  /// Parameters with their paths.
-  public let named: [(path: String, parameter: Parameter)]
-  /// Buffers with their paths.
-  public let namedBuffers: [(path: String, buffer: Buffer)]
-  /// Where all of them lie; nil for a model without any.
-  public let storage: FlatStorage?
-
-  /// Moves all parameters and buffers of `root` into flat storage.
-  public init(_ root: Module) throws(DeviceError) {
-    named = root.namedParameters
-    namedBuffers = root.namedBuffers
-    let all = named.map(\.parameter.variable) + namedBuffers.map(\.buffer.variable)
-    storage = all.isEmpty ? nil : try FlatStorage(all)
-  }
-
-  /// The parameters' storage, for gradients.
-  public var variables: [Variable] { named.map(\.parameter.variable) }
-}

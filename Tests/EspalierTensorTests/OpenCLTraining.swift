@@ -1,13 +1,13 @@
-import EspalierTensor
 import OperationCases
+
+@testable import EspalierTensor
 
 /// A small convolutional network with everything a training step needs: convolutions of all kinds,
 /// batch norm with running statistics, pools, a mixture, dropout and a clipped optimizer.
 struct SmallNetwork {
   let parameters: [Variable]
   let running: (mean: Variable, variance: Variable)
-  private var update: ParameterUpdate
-  private var states: [[Variable]]
+  private let update: ParameterUpdate
   private var stepCount = 0
   let rule: ParameterUpdate.Rule
 
@@ -29,11 +29,13 @@ struct SmallNetwork {
     ]
     running = (try Variable(zeros, shape: [16]), try Variable(ones, shape: [16]))
     self.rule = rule
-    update = try ParameterUpdate(device: Device.current)
-    let count = rule == .sgd ? 1 : rule == .adam ? 2 : 3
-    states = try parameters.map { parameter in
-      try (0..<count).map { _ in try Variable(zerosLike: parameter) }
-    }
+    update = try ParameterUpdate(
+      rule,
+      try parameters.map { parameter in
+        ParameterUpdate.Range(
+          variable: parameter,
+          states: try (0..<rule.stateCount).map { _ in try Variable(zerosLike: parameter) })
+      }, on: Device.current)
   }
 
   func loss(_ x: Tensor, _ labels: Tensor) -> Tensor {
@@ -68,30 +70,31 @@ struct SmallNetwork {
       gradients = found.gradients
       return found.value
     }
-    let (scalars, flags) = row()
-    let ranges = zip(parameters, states).map {
-      ParameterUpdate.Range(variable: $0, states: $1, scalars: scalars, flags: flags)
-    }
-    if let gradients { try update.run(rule, ranges, gradients: gradients, maximumNorm: 1) }
+    if let gradients { try update.run(gradients, maximumNorm: 1) { _ in numbers } }
     return loss
   }
 
-  private func row() -> (scalars: [Float], flags: [Int32]) {
+  private var numbers: ParameterUpdate.Numbers {
     switch rule {
-    case .sgd: return ([0.05, 0.9, 0, 1e-3], [0, stepCount == 1 ? 1 : 0])
+    case .sgd:
+      return .sgd(
+        ParameterUpdate.SGD(
+          rate: 0.05, momentum: 0.9, dampening: 0, decay: 1e-3, isNesterov: false,
+          isFirst: stepCount == 1))
     case .adam:
       func correction(_ beta: Double) -> Double {
         var power = 1.0
         for _ in 0..<stepCount { power *= beta }
         return 1 - power
       }
-      return (
-        [
-          0.01, 0.9, 0.999, 1e-8, 1e-3, Float(correction(0.9)),
-          Float(correction(0.999).squareRoot()), Float(1 - 0.9), Float(1 - 0.999),
-        ], [1]
-      )
-    case .rmsprop: return ([0.01, 0.9, 1e-6, 1e-3, 0.9, Float(1 - 0.9)], [1, 1])
+      return .adam(
+        ParameterUpdate.Adam(
+          rate: 0.01, betas: (0.9, 0.999), epsilon: 1e-8, decay: 1e-3,
+          corrections: (Float(correction(0.9)), Float(correction(0.999).squareRoot())),
+          isDecoupled: true))
+    case .rmsprop:
+      return .rmsprop(
+        ParameterUpdate.RMSProp(rate: 0.01, alpha: 0.9, epsilon: 1e-6, decay: 1e-3, momentum: 0.9))
     }
   }
 }

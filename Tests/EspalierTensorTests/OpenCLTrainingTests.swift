@@ -53,20 +53,27 @@ struct OpenCLTrainingTests {
   func notFinite() throws {
     try OpenCL.run {
       let weight = try Variable([1, 2] as [Float], shape: [2])
-      var update = try ParameterUpdate(device: Device.current)
+      let range = ParameterUpdate.Range(variable: weight, states: [nil])
+      let update = try ParameterUpdate(.sgd, [range], on: Device.current)
       func step(_ factor: Float) throws {
         let x = try Tensor([factor, factor])
         let found = try valueAndGradient(wrt: [weight]) { (weight.tensor * x).sum() }
-        let range = ParameterUpdate.Range(
-          variable: weight, states: [], scalars: [1, 0, 0, 0], flags: [0, 1])
-        try update.run(.sgd, [range], gradients: found.gradients, maximumNorm: 0)
+        try update.run(found.gradients, maximumNorm: 0) { _ in
+          .sgd(
+            ParameterUpdate.SGD(
+              rate: 1, momentum: 0, dampening: 0, decay: 0, isNesterov: false, isFirst: true))
+        }
       }
       try step(1)
       #expect(try weight.scalars() == [0, 1] as [Float])
       try step(.infinity)
       try step(1)
       #expect(try weight.scalars() == [0, 1] as [Float])
-      #expect(try update.scale.scalars()[2] as Float == 1)
+      #expect(try update.steps.scalars(as: Int32.self) == [1])
+      #expect(try update.flag.take())
+      try step(1)
+      #expect(try weight.scalars() == [-1, 0] as [Float])
+      #expect(try update.steps.scalars(as: Int32.self) == [2])
     }
   }
 

@@ -64,6 +64,62 @@ struct UpdateOrderTests {
     #expect(try running.mean.scalars() == [5.5, 9.5])
   }
 
+  private static func checkStoppedStatistics() throws {
+    let x = try Tensor((0..<16).map { Float($0) }, shape: [2, 2, 2, 2])
+    let mean = try Variable([0, 0] as [Float], shape: [2])
+    let variance = try Variable([1, 1] as [Float], shape: [2])
+    let weight = try Variable([1] as [Float], shape: [1])
+    let update = try ParameterUpdate(
+      .sgd, [ParameterUpdate.Range(variable: weight, states: [nil])], on: Device.current)
+    func train(_ factor: Float) throws {
+      try step {
+        let scale = try Tensor([factor])
+        let (_, gradients) = try valueAndGradient(wrt: [weight]) { () -> Tensor in
+          _ = batchNorm(x, running: (mean, variance), momentum: 0.5)
+          return (weight.tensor * scale).sum()
+        }
+        try update.run(gradients, maximumNorm: 0) { _ in
+          .sgd(
+            ParameterUpdate.SGD(
+              rate: 1, momentum: 0, dampening: 0, decay: 0, isNesterov: false, isFirst: true))
+        }
+      }
+    }
+    // Of 5.5 and 9.5; the pass whose gradient is infinite still moves them, nothing after it does.
+    try train(.infinity)
+    #expect(try mean.scalars() == [2.75, 4.75] as [Float])
+    let stopped: [Float] = try variance.scalars()
+    let plans = EngineStatistics.threadCounters.planMisses
+    try train(1)
+    try train(1)
+    #expect(try mean.scalars() == [2.75, 4.75] as [Float])
+    #expect(try variance.scalars() == stopped)
+    #expect(try weight.scalars() == [1] as [Float])
+    #expect(try update.flag.take())
+    try train(1)
+    #expect(try mean.scalars() == [4.125, 7.125] as [Float])
+    #expect(try weight.scalars() == [0] as [Float])
+    #expect(EngineStatistics.threadCounters.planMisses == plans)
+  }
+
+  @Test("A norm that is not finite stops running statistics too, until it is read")
+  func stoppedStatistics() throws { try Self.checkStoppedStatistics() }
+
+  @Test("On OpenCL too", .needsOpenCL)
+  func stoppedStatisticsOnOpenCL() throws { try OpenCL.run { try Self.checkStoppedStatistics() } }
+
+  @Test("An optimizer beside it does not change how running statistics are planned")
+  func flagIsNoStructure() throws {
+    let x = try image()
+    func run() throws { _ = try step { batchNorm(x, running: try statistics()) } }
+    try run()
+    let plans = EngineStatistics.threadCounters.planMisses
+    let flag = try NonFiniteFlag.shared(on: Device.current)
+    try run()
+    #expect(EngineStatistics.threadCounters.planMisses == plans)
+    #expect(try !flag.take())
+  }
+
   @Test("An alias of a variable is not overwritten with it")
   func alias() throws {
     let running = try statistics()

@@ -152,11 +152,13 @@ public final class SearchSpace {
 }
 
 extension Module {
-  /// Fixes the model to an architecture: what was not chosen is forgotten, with its parameters.
+  /// Fixes the model to an architecture: what was not chosen is forgotten, with its parameters and
+  /// their memory.
   ///
-  /// Optimizers and spaces made before no longer fit.
+  /// Spaces made before no longer fit; parameter sets and optimizers made before trap.
   /// - Precondition: Choices of one key are alike, and nothing was applied before.
-  public func apply(_ architecture: Architecture) throws(ArchitectureError) {
+  /// - Throws: `ArchitectureError`; `DeviceError` where there is no memory to move the rest together.
+  public func apply(_ architecture: Architecture) throws {
     var mutables: [String: [any Mutable]] = [:]
     var paths: [String: String] = [:]
     var descriptions: [ChoiceDescription] = []
@@ -180,5 +182,6 @@ extension Module {
     for (key, choice) in resolved {
       for mutable in mutables[key] ?? [] { mutable.apply(choice) }
     }
+    try compactStorage()
   }
 }

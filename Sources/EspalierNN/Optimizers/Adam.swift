@@ -39,29 +39,34 @@ public final class Adam: Optimizer {
     self.weightDecay = weightDecay
     isDecoupled = decoupledDecay
     engine = try UpdateEngine(
-      groups, states: ["exp_avg", "exp_avg_sq"], maximumNorm: clipNorm ?? 0)
+      .adam, groups, states: ["exp_avg", "exp_avg_sq"], maximumNorm: clipNorm ?? 0)
   }
 
   /// Applies one update.
   public func update(with gradients: Gradients) throws(DeviceError) {
-    try engine.run(.adam, gradients) { group, step in
-      let correction1 = 1 - Foundation.pow(betas.0, Double(step))
-      let correction2 = (1 - Foundation.pow(betas.1, Double(step))).squareRoot()
-      return (
-        [
-          group.learningRate ?? learningRate, Float(betas.0), Float(betas.1), epsilon,
-          group.weightDecay ?? weightDecay, Float(correction1), Float(correction2),
-          Float(1 - betas.0), Float(1 - betas.1),
-        ], [isDecoupled ? 1 : 0]
-      )
+    // Parameters that were always updated together have one step count.
+    var (last, corrections) = (0, (Float(0), Float(0)))
+    try engine.run(gradients) { group, step in
+      if step != last {
+        last = step
+        corrections = (
+          Float(1 - Foundation.pow(betas.0, Double(step))),
+          Float((1 - Foundation.pow(betas.1, Double(step))).squareRoot())
+        )
+      }
+      return .adam(
+        ParameterUpdate.Adam(
+          rate: group.learningRate ?? learningRate, betas: betas, epsilon: epsilon,
+          decay: group.weightDecay ?? weightDecay, corrections: corrections,
+          isDecoupled: isDecoupled))
     }
   }
 
   /// Moments and step counts.
-  public var state: OptimizerState { engine.state }
+  public var state: OptimizerState { get throws(DeviceError) { try engine.state } }
 
   /// Sets the step counts of a checkpoint.
-  public func restoreSteps(_ steps: [Int]) { engine.steps = steps }
+  public func restoreSteps(_ steps: [Int]) throws(DeviceError) { try engine.restoreSteps(steps) }
 
   /// Throws if a gradient's norm was not finite since the last call.
   public func checkFinite(step: Int) throws(DeviceError) { try engine.checkFinite(step: step) }

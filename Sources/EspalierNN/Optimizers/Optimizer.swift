@@ -18,85 +18,109 @@ public struct ParameterGroup {
 /// Changes parameters along their gradients, in at most five launches for all of them.
 ///
 /// Parameters without a gradient keep value, state and step count, as PyTorch does for
-/// `grad is None`. A gradient whose norm is not finite changes nothing, now and from then on, until
-/// `checkFinite` throws.
+/// `grad is None`. A gradient whose norm is not finite changes nothing, and from then on no optimizer
+/// and no running statistic of the thread's training changes anything, until `checkFinite` throws.
 public protocol Optimizer: AnyObject {
   /// The learning rate of groups without one of their own.
   var learningRate: Float { get set }
   /// Applies one update.
   func update(with gradients: Gradients) throws(DeviceError)
   /// Everything that a later update depends on, by name; for checkpoints.
-  var state: OptimizerState { get }
+  var state: OptimizerState { get throws(DeviceError) }
   /// Sets the step counts of a checkpoint; the tensors of `state` are written in place.
-  func restoreSteps(_ steps: [Int])
-  /// Throws if a gradient's norm was not finite since the last call.
+  func restoreSteps(_ steps: [Int]) throws(DeviceError)
+  /// Throws if a gradient's norm was not finite since the last call, of this optimizer or of one that
+  /// trains beside it.
   func checkFinite(step: Int) throws(DeviceError)
 }
 
 /// An optimizer's state by parameter number: step counts, and tensors like the parameters.
 public struct OptimizerState {
-  /// Updates that each parameter got.
+  /// Updates that each parameter got; those that a norm that was not finite stopped do not count.
   public var steps: [Int]
   /// State tensors by name, one a parameter.
   public var tensors: [(name: String, variables: [Variable])]
 }
 
 /// What all optimizers share: groups, state and the fused update.
-public final class UpdateEngine {
-  let groups: [ParameterGroup]
-  let parameters: [Parameter]
+final class UpdateEngine {
+  private let groups: [ParameterGroup]
   private let groupOf: [Int]
-  var steps: [Int]
-  let states: [(name: String, variables: [Variable])]
-  private var update: ParameterUpdate
-  let maximumNorm: Float
+  /// What the device will have counted when all updates have run, unless they are stopped.
+  private var steps: [Int]
+  /// How often the flag had been found raised when `steps` was right.
+  private var findings: Int
+  private let states: [(name: String, variables: [Variable])]
+  private let update: ParameterUpdate
+  private let maximumNorm: Float
+  private let claim: StorageClaim
 
-  init(_ groups: [ParameterGroup], states names: [String], maximumNorm: Float)
-    throws(DeviceError)
-  {
+  /// - Parameters:
+  ///   - names: What the rule's states are called, in its order; nil for one that is not kept.
+  ///   - maximumNorm: 0 is no limit.
+  init(
+    _ rule: ParameterUpdate.Rule, _ groups: [ParameterGroup], states names: [String?],
+    maximumNorm: Float
+  ) throws(DeviceError) {
     self.groups = groups
-    parameters = groups.flatMap(\.parameters)
+    let parameters = groups.flatMap(\.parameters).map(\.variable)
     groupOf = groups.enumerated().flatMap { index, group in group.parameters.map { _ in index } }
     steps = parameters.map { _ in 0 }
     self.maximumNorm = maximumNorm
     var states: [(String, [Variable])] = []
+    var slots: [[Variable]?] = []
     for name in names {
-      var variables: [Variable] = []
-      for parameter in parameters {
-        variables.append(try Variable(zerosLike: parameter.variable))
+      guard let name else {
+        slots.append(nil)
+        continue
       }
-      if !variables.isEmpty { _ = try FlatStorage(variables) }
+      var variables: [Variable] = []
+      for parameter in parameters { variables.append(try Variable(zerosLike: parameter)) }
       states.append((name, variables))
+      slots.append(variables)
     }
     self.states = states
-    update = try ParameterUpdate(device: parameters.first?.variable.device ?? Device.current)
+    try FlatStorage.place(parameters)
+    try FlatStorage.place([], states.flatMap(\.1))
+    claim = StorageClaim(parameters)
+    let ranges = parameters.enumerated().map { index, parameter in
+      ParameterUpdate.Range(variable: parameter, states: slots.map { $0?[index] })
+    }
+    update = try ParameterUpdate(rule, ranges, on: parameters.first?.device ?? Device.current)
+    findings = update.flag.findings
   }
 
-  /// Runs one update; `row` gives scalars and flags of a parameter by its group and step (from 1).
+  /// Runs one update; `numbers` gives what the rule takes by a parameter's group and step (from 1).
   func run(
-    _ rule: ParameterUpdate.Rule, _ gradients: Gradients,
-    _ row: (ParameterGroup, _ step: Int) -> (scalars: [Float], flags: [Int32])
+    _ gradients: Gradients,
+    _ numbers: (ParameterGroup, _ step: Int) -> ParameterUpdate.Numbers
   ) throws(DeviceError) {
-    var ranges: [ParameterUpdate.Range] = []
-    for (index, parameter) in parameters.enumerated()
-    where gradients[parameter.variable] != nil && !Rehearsal.isRunning {
+    claim.check("an optimizer")
+    if findings != update.flag.findings { try readSteps() }
+    try update.run(gradients, maximumNorm: maximumNorm) { index in
       steps[index] += 1
-      let (scalars, flags) = row(groups[groupOf[index]], steps[index])
-      ranges.append(
-        ParameterUpdate.Range(
-          variable: parameter.variable, states: states.map { $0.variables[index] },
-          scalars: scalars, flags: flags))
+      return numbers(groups[groupOf[index]], steps[index])
     }
-    try update.run(rule, ranges, gradients: gradients, maximumNorm: maximumNorm)
   }
 
   func checkFinite(step: Int) throws(DeviceError) {
-    let scale: [Float] = try update.scale.scalars()
-    if scale[2] != 0 {
-      try update.scale.assign([1, 0, 0] as [Float])
-      throw .notFinite(step: step)
+    if try update.flag.take() { throw .notFinite(step: step) }
+  }
+
+  var state: OptimizerState {
+    get throws(DeviceError) {
+      try readSteps()
+      return OptimizerState(steps: steps, tensors: states)
     }
   }
 
-  var state: OptimizerState { OptimizerState(steps: steps, tensors: states) }
+  func restoreSteps(_ steps: [Int]) throws(DeviceError) {
+    try update.steps.assign(steps.map { Int32(clamping: $0) })
+    try readSteps()
+  }
+
+  private func readSteps() throws(DeviceError) {
+    findings = update.flag.findings
+    steps = try update.steps.scalars(as: Int32.self).map(Int.init)
+  }
 }

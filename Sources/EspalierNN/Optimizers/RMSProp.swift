@@ -6,7 +6,6 @@ public final class RMSProp: Optimizer {
   private let epsilon: Float
   private let weightDecay: Float
   private let momentum: Float
-  private let isCentered: Bool
   private let engine: UpdateEngine
 
   /// An optimizer of some parameters.
@@ -25,32 +24,27 @@ public final class RMSProp: Optimizer {
     self.epsilon = epsilon
     self.weightDecay = weightDecay
     self.momentum = momentum
-    isCentered = centered
-    var states = ["square_avg"]
-    if centered { states.append("grad_avg") }
-    if momentum > 0 { states.append("momentum_buffer") }
     engine = try UpdateEngine(
-      [ParameterGroup(parameters)], states: states, maximumNorm: clipNorm ?? 0)
+      .rmsprop, [ParameterGroup(parameters)],
+      states: ["square_avg", centered ? "grad_avg" : nil, momentum > 0 ? "momentum_buffer" : nil],
+      maximumNorm: clipNorm ?? 0)
   }
 
   /// Applies one update.
   public func update(with gradients: Gradients) throws(DeviceError) {
-    try engine.run(.rmsprop, gradients) { group, _ in
-      (
-        [
-          group.learningRate ?? learningRate, Float(alpha), epsilon,
-          group.weightDecay ?? weightDecay,
-          momentum, Float(1 - alpha),
-        ], [isCentered ? 1 : 0, momentum > 0 ? 1 : 0]
-      )
+    try engine.run(gradients) { group, _ in
+      .rmsprop(
+        ParameterUpdate.RMSProp(
+          rate: group.learningRate ?? learningRate, alpha: alpha, epsilon: epsilon,
+          decay: group.weightDecay ?? weightDecay, momentum: momentum))
     }
   }
 
   /// Mean squares and step counts.
-  public var state: OptimizerState { engine.state }
+  public var state: OptimizerState { get throws(DeviceError) { try engine.state } }
 
   /// Sets the step counts of a checkpoint.
-  public func restoreSteps(_ steps: [Int]) { engine.steps = steps }
+  public func restoreSteps(_ steps: [Int]) throws(DeviceError) { try engine.restoreSteps(steps) }
 
   /// Throws if a gradient's norm was not finite since the last call.
   public func checkFinite(step: Int) throws(DeviceError) { try engine.checkFinite(step: step) }

@@ -41,26 +41,24 @@ public final class SGD: Optimizer {
     self.weightDecay = weightDecay
     isNesterov = nesterov
     engine = try UpdateEngine(
-      groups, states: momentum == 0 ? [] : ["momentum_buffer"], maximumNorm: clipNorm ?? 0)
+      .sgd, groups, states: [momentum == 0 ? nil : "momentum_buffer"], maximumNorm: clipNorm ?? 0)
   }
 
   /// Applies one update.
   public func update(with gradients: Gradients) throws(DeviceError) {
-    try engine.run(.sgd, gradients) { group, step in
-      (
-        [
-          group.learningRate ?? learningRate, momentum, dampening,
-          group.weightDecay ?? weightDecay,
-        ], [isNesterov ? 1 : 0, step == 1 ? 1 : 0]
-      )
+    try engine.run(gradients) { group, step in
+      .sgd(
+        ParameterUpdate.SGD(
+          rate: group.learningRate ?? learningRate, momentum: momentum, dampening: dampening,
+          decay: group.weightDecay ?? weightDecay, isNesterov: isNesterov, isFirst: step == 1))
     }
   }
 
   /// Momentum and step counts.
-  public var state: OptimizerState { engine.state }
+  public var state: OptimizerState { get throws(DeviceError) { try engine.state } }
 
   /// Sets the step counts of a checkpoint.
-  public func restoreSteps(_ steps: [Int]) { engine.steps = steps }
+  public func restoreSteps(_ steps: [Int]) throws(DeviceError) { try engine.restoreSteps(steps) }
 
   /// Throws if a gradient's norm was not finite since the last call.
   public func checkFinite(step: Int) throws(DeviceError) { try engine.checkFinite(step: step) }

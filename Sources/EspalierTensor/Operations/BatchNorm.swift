@@ -241,7 +241,8 @@ private func standardized(_ x: Tensor, _ epsilon: Scalar) -> Tensor {
 
 /// Moves running statistics towards the batch's.
 ///
-/// Operands: running mean and variance, then the batch's; scalars: momentum and m / (m − 1).
+/// Operands: running mean and variance, then the batch's, then the flag that stops updates; scalars:
+/// momentum and m / (m − 1).
 /// Results: the statistics after it, in the same memory.
 struct RunningUpdate: Operation {
   static let stem = "batch_norm"
@@ -256,11 +257,11 @@ struct RunningUpdate: Operation {
     var row = esp_running_update_row()
     row.channels = Int32(builder.operandTypes[0].shape.count)
     builder.emit(
-      .runningUpdate, builder.operandTypes[0].dtype, (0..<4).map { builder.operand($0) },
+      .runningUpdate, builder.operandTypes[0].dtype, (0..<5).map { builder.operand($0) },
       scalars: builder.scalars, row: row, openCL: .items(elementwiseItems(Int(row.channels))))
   }
 
-  func gradient(_ context: GradientContext) -> [Tensor?] { [nil, nil, nil, nil] }
+  func gradient(_ context: GradientContext) -> [Tensor?] { [nil, nil, nil, nil, nil] }
 }
 
 extension TensorType {
@@ -303,7 +304,9 @@ public func batchNorm(
   if let running, Recorder.current.updatesVariables {
     let count = x.rank == 4 ? x.shape[0] * x.shape[2] * x.shape[3] : x.shape[0]
     let updated = recordAll(
-      RunningUpdate(), [running.mean.tensor, running.variance.tensor] + moments,
+      RunningUpdate(),
+      [running.mean.tensor, running.variance.tensor] + moments
+        + [NonFiniteFlag.tensor(on: x.device).cast(to: x.dtype)],
       scalars: [Scalar(momentum), Scalar(Float(count) / Float(max(count - 1, 1)))])
     running.mean.adopt(updated[0])
     running.variance.adopt(updated[1])

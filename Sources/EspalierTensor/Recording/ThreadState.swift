@@ -9,6 +9,11 @@ package final class ThreadState {
   package internal(set) var isRehearsing = false
   /// What the rehearsal that is running found that flushes need.
   var rehearsed: [Device: RehearsedMemory] = [:]
+  /// What this thread's trainings share, as long as an optimizer keeps it; see `NonFiniteFlag`.
+  var flags: [Device: Flag] = [:]
+  struct Flag { weak var flag: NonFiniteFlag? }
+  /// What stands for a flag that cannot be raised.
+  var lowered: [Device: Value] = [:]
   /// What this thread's flushes counted.
   var counters = EngineCounters()
   private var objects: [ObjectIdentifier: AnyObject] = [:]

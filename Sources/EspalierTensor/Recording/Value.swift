@@ -91,7 +91,10 @@ public final class Variable {
   /// Where the variable lies.
   public let device: Device
   private(set) var slice: Slice
-  private var current: Value?
+  /// The flat storage that `slice` lies in, once the variable was moved there.
+  private(set) var storage: FlatStorage?
+  /// The latest value, while a record or a handle keeps it: it refers back to the variable.
+  private weak var current: Value?
   let contents = Contents("a parameter's value")
   /// Where backward passes leave the gradient, once there was one.
   var gradientSlice: Slice?
@@ -107,9 +110,9 @@ public final class Variable {
   public var tensor: Tensor {
     if let current, current.version == contents.recorded {
       if current.slice != nil || current.epoch == Recorder.current.epoch { return Tensor(current) }
-      // The record of a pending update was given up: what ran last counts.
-      contents.recorded = contents.executed
     }
+    // Where the record of a pending update was given up, what ran last counts.
+    contents.recorded = contents.executed
     let value = Value(type: type, device: device, slice: slice)
     value.variable = self
     value.contents = contents
@@ -142,9 +145,10 @@ public final class Variable {
   }
 
   /// Moves the variable into flat storage.
-  func move(to slice: Slice) {
+  func move(to slice: Slice, gradient: Slice?, in storage: FlatStorage) {
     self.slice = slice
-    gradientSlice = nil
+    self.storage = storage
+    gradientSlice = gradient
     touch()
   }
 }

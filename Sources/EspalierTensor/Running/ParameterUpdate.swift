@@ -1,251 +1,175 @@
 import CKernels
 
-/// The fused optimizer updates over ranges of parameters; a range is a variable that has a gradient.
-package struct ParameterUpdate {
-  /// One variable with its gradient and the optimizer's state for it.
+/// The fused update of an optimizer: norm, clipping and the rule, each one launch over all parameters
+/// of one storage.
+///
+/// What changes from step to step is which parameters have a gradient: their rows are written into a
+/// table that has room for all, so any subset costs the same and nothing is allocated.
+package final class ParameterUpdate {
+  /// A parameter and the state that the rule keeps for it.
   package struct Range {
-    package var variable: Variable
-    package var states: [Variable]
-    /// Scalars of the update's row, in the row's order.
-    package var scalars: [Float]
-    /// The row's trailing integers: flags of the update.
-    package var flags: [Int32]
+    let variable: Variable
+    /// In the order of the kernel's operands; nil where the rule keeps none.
+    let states: [Variable?]
 
-    package init(variable: Variable, states: [Variable], scalars: [Float], flags: [Int32]) {
+    package init(variable: Variable, states: [Variable?]) {
       self.variable = variable
       self.states = states
-      self.scalars = scalars
-      self.flags = flags
     }
   }
 
-  package enum Rule {
-    case sgd
-    case adam
-    case rmsprop
-  }
-
-  /// `[clip factor, norm, sticky flag of a norm that was not finite]`.
-  package let scale: Variable
-  private var partials: Buffer?
+  /// `[clip factor, norm, whether the update was stopped]`.
+  let scale: Variable
+  /// The updates that each range got (int32), counted on the device: stopped ones are not.
+  package let steps: Variable
+  /// Stops this update and all that share it once a norm was not finite.
+  package let flag: NonFiniteFlag
+  private let rule: Rule
+  private let ranges: [Range]
+  /// The ranges' indices, those of one storage side by side.
+  private let order: [Int]
   private let device: Device
+  /// Sums of squares, one a piece.
+  let partials: Buffer
+  private let table: LaunchTable
+  private var present: [(index: Int, gradient: Slice)] = []
 
-  package init(device: Device) throws(DeviceError) {
+  /// An update of `ranges`, all on one device.
+  package init(_ rule: Rule, _ ranges: [Range], on device: Device) throws(DeviceError) {
+    self.rule = rule
+    self.ranges = ranges
     self.device = device
-    scale = try Device.with(device) {
-      Result { () throws(DeviceError) in try Variable([1, 0, 0] as [Float], shape: [3]) }
+    var first: [ObjectIdentifier: Int] = [:]
+    let groups = ranges.enumerated().map { index, range -> Int in
+      let buffer = ObjectIdentifier(range.variable.slice.buffer)
+      let group = first[buffer] ?? index
+      first[buffer] = group
+      return group
+    }
+    order = ranges.indices.sorted { (groups[$0], $0) < (groups[$1], $1) }
+    for range in ranges {
+      precondition(
+        range.variable.device == device && range.states.count == rule.stateCount,
+        "an update on \(device) of a variable on \(range.variable.device)")
+    }
+    (scale, steps) = try Device.with(device) {
+      Result { () throws(DeviceError) in
+        (
+          try Variable([1, 0, 0] as [Float], shape: [3]),
+          try Variable([Int32](repeating: 0, count: ranges.count), shape: [ranges.count])
+        )
+      }
     }.get()
+    flag = try NonFiniteFlag.shared(on: device)
+    let pieces = ranges.reduce(0) { $0 + Array(ParameterUpdate.pieces(of: $1.variable)).count }
+    let backend = try Engine.shared.backend(device)
+    partials = try backend.pool.make(max(pieces, 1) * 8, on: backend)
+    let calls = [ParameterUpdate.norm, ParameterUpdate.clip, rule.call]
+    table = LaunchTable(
+      calls, rowBytes: pieces * (calls[0].rowBytes + calls[2].rowBytes) + calls[1].rowBytes)
+    present.reserveCapacity(ranges.count)
   }
 
-  /// Updates every range: at most five launches where variables share flat storage.
+  /// Updates the ranges that have a gradient.
   ///
   /// - Parameters:
-  ///   - maximumNorm: The gradients' global norm is clipped to this; 0 is no limit.
-  package mutating func run(
-    _ rule: Rule, _ ranges: [Range], gradients: Gradients, maximumNorm: Float
+  ///   - maximumNorm: The global norm of the gradients that there are is clipped to this; 0 is no
+  ///     limit.
+  ///   - numbers: What the rule takes for a range, by its index; asked once for each that is updated.
+  package func run(
+    _ gradients: Gradients, maximumNorm: Float, _ numbers: (_ index: Int) -> Numbers
   ) throws(DeviceError) {
-    let present = ranges.compactMap { range -> (Range, Slice)? in
-      gradients.slice(of: range.variable).map { (range, $0) }
-    }
-    guard !present.isEmpty else { return }
     try Executor.finishBeforeWrite()
     if Rehearsal.isRunning { return }
-    let backend = try Engine.shared.backend(device)
-    var extents: [Extent] = []
-    for (range, gradient) in present {
-      let slices = [range.variable.slice, gradient] + range.states.map(\.slice)
-      let count = range.variable.type.shape.count
-      if let last = extents.last, last.continues(with: slices, range) {
-        let gap = slices[0].byteOffset / 4 - (last.slices[0].byteOffset / 4 + last.count)
-        extents[extents.count - 1].count += gap + count
-      } else {
-        extents.append(
-          Extent(slices: slices, count: count, scalars: range.scalars, flags: range.flags))
+    defer { present.removeAll(keepingCapacity: true) }
+    for index in order {
+      if let gradient = gradients.slice(of: ranges[index].variable) {
+        present.append((index, gradient))
       }
     }
-    let outcome = Engine.shared.lock.with { [self] () -> Result<Buffer?, DeviceError> in
-      do throws(DeviceError) {
-        var copy = self
-        try copy.launch(rule, extents, backend, maximumNorm)
-        return .success(copy.partials)
-      } catch { return .failure(error) }
-    }
-    partials = try outcome.get()
-    for (range, _) in present {
-      range.variable.touch()
-      for state in range.states { state.touch() }
+    guard !present.isEmpty else { return }
+    table.clear()
+    writeNorm(maximumNorm)
+    for (index, gradient) in present { write(index, gradient, numbers(index)) }
+    let backend = try Engine.shared.backend(device)
+    try Engine.shared.lock.with { () throws(DeviceError) in try table.run(on: backend) }
+    for (index, _) in present {
+      ranges[index].variable.touch()
+      for state in ranges[index].states { state?.touch() }
     }
     scale.touch()
+    steps.touch()
   }
 
-  /// Adjacent variables that one row updates.
-  private struct Extent {
-    var slices: [Slice]
-    var count: Int
-    var scalars: [Float]
-    var flags: [Int32]
-
-    func continues(with next: [Slice], _ range: Range) -> Bool {
-      guard range.scalars == scalars, range.flags == flags, next.count == slices.count else {
-        return false
-      }
-      let distance = next[0].byteOffset - slices[0].byteOffset
-      guard distance == (count * 4 + 63) & ~63 else { return false }
-      return zip(slices, next).allSatisfy {
-        $0.buffer === $1.buffer && $1.byteOffset - $0.byteOffset == distance
-      }
-    }
+  /// The elements at which pieces of a variable begin.
+  private static func pieces(of variable: Variable) -> StrideTo<Int> {
+    stride(from: 0, to: variable.type.shape.count, by: Int(ESP_UPDATE_PIECE))
   }
 
-  private mutating func launch(
-    _ rule: Rule, _ extents: [Extent], _ backend: any Backend, _ maximumNorm: Float
-  ) throws(DeviceError) {
-    if partials.map({ $0.byteCount < extents.count * 8 }) ?? true {
-      partials = try backend.pool.make(extents.count * 8, on: backend)
-    }
-    guard let partials else { return }
-    let partialSpace = ResolvedSpace(memory: partials.memory, byteOffset: 0)
-    let scaleSpace = ResolvedSpace(
-      memory: scale.slice.buffer.memory, byteOffset: scale.slice.byteOffset)
-
-    func run(_ program: Program, _ spaces: [ResolvedSpace]) throws(DeviceError) {
-      [UInt32(0)].withUnsafeBufferPointer { program.patch(slots: $0.baseAddress.unsafelyUnwrapped) }
-      Engine.shared.count(\.launches, program.launches.count)
-      try backend.run(program, spaces)
-    }
-    func space(_ buffer: Buffer) -> ResolvedSpace {
-      ResolvedSpace(memory: buffer.memory, byteOffset: 0)
-    }
-    func operand(_ slice: Slice) -> esp_operand {
-      esp_operand(offset: UInt32(slice.byteOffset / 4), stride: 1, flags: 0)
-    }
-    let absent = esp_operand(offset: 0, stride: 0, flags: ESP_ABSENT)
-
-    // Extents that share their buffers run in one launch.
-    var groups: [[ObjectIdentifier]: [Int]] = [:]
-    var order: [[ObjectIdentifier]] = []
-    for (index, extent) in extents.enumerated() {
-      let key = extent.slices.map { ObjectIdentifier($0.buffer) } + [ObjectIdentifier(backend)]
-      if groups[key] == nil { order.append(key) }
-      groups[key, default: []].append(index)
-    }
-    var norms: [ObjectIdentifier: [Int]] = [:]
-    var normOrder: [ObjectIdentifier] = []
-    for (index, extent) in extents.enumerated() {
-      let key = ObjectIdentifier(extent.slices[1].buffer)
-      if norms[key] == nil { normOrder.append(key) }
-      norms[key, default: []].append(index)
-    }
-    for key in normOrder {
-      let members = norms[key] ?? []
-      let rows = members.map { index in
+  private func writeNorm(_ maximumNorm: Float) {
+    var count: Int32 = 0
+    for (index, gradient) in present {
+      let variable = ranges[index].variable
+      table.begin(0) { $0 == 0 ? gradient.buffer.memory : partials.memory }
+      for first in ParameterUpdate.pieces(of: variable) {
         var row = esp_squared_norm_row()
-        row.operand.0 = operand(extents[index].slices[1])
-        row.operand.1 = esp_operand(offset: UInt32(index), stride: 1, flags: 0)
-        row.count = Int32(extents[index].count)
-        return row
+        row.operand = (
+          esp_operand(gradient, first), esp_operand(offset: UInt32(count), stride: 1, flags: 0)
+        )
+        row.count = ParameterUpdate.length(variable, first)
+        table.add(row)
+        count += 1
       }
-      try run(
-        .direct(
-          .squaredNorm, .float32, spaces: [0, 1], rows: rows, dtypes: [.float32, .float64],
-          openCL: .items(1)),
-        [space(extents[members[0]].slices[1].buffer), partialSpace])
     }
-    var clip = esp_clip_scale_row()
-    clip.count = Int32(extents.count)
-    try run(
-      .direct(
-        .clipScale, .float32, spaces: [0, 1], rows: [clip], scalars: [Scalar(maximumNorm)],
-        dtypes: [.float64, .float32], openCL: .items(1)),
-      [partialSpace, scaleSpace])
+    table.begin(1) { operand in
+      switch operand {
+      case 0: partials.memory
+      case 1: scale.slice.buffer.memory
+      default: flag.variable.slice.buffer.memory
+      }
+    }
+    var row = esp_clip_scale_row()
+    row.operand = (
+      esp_operand(offset: 0, stride: 1, flags: 0), esp_operand(scale.slice),
+      esp_operand(flag.variable.slice)
+    )
+    row.scalar = (maximumNorm)
+    row.count = count
+    table.add(row)
+  }
 
-    for key in order {
-      let members = groups[key] ?? []
-      let buffers = extents[members[0]].slices.map(\.buffer)
-      let largest = members.map { extents[$0].count }.max() ?? 1
-      let items = elementwiseItems(largest)
-      let nowhere = space(buffers[0])
-      switch rule {
-      case .sgd:
-        let rows = members.map { index in
-          let extent = extents[index]
-          var row = esp_sgd_row()
-          row.operand.0 = operand(extent.slices[0])
-          row.operand.1 = operand(extent.slices[1])
-          row.operand.2 = extent.slices.count > 2 ? operand(extent.slices[2]) : absent
-          row.operand.3 = esp_operand(offset: 0, stride: 1, flags: 0)
-          row.scalar = (
-            extent.scalars[0], extent.scalars[1], extent.scalars[2], extent.scalars[3]
-          )
-          row.count = Int32(extent.count)
-          row.nesterov = extent.flags[0]
-          row.first = extent.flags[1]
-          return row
-        }
-        try run(
-          .direct(
-            .sgd, .float32, spaces: [0, 1, 2, 3], rows: rows,
-            openCL: .items(items)),
-          [
-            space(buffers[0]), space(buffers[1]), buffers.count > 2 ? space(buffers[2]) : nowhere,
-            scaleSpace,
-          ])
-      case .adam:
-        let rows = members.map { index in
-          let extent = extents[index]
-          let s = extent.scalars
-          var row = esp_adam_row()
-          row.operand.0 = operand(extent.slices[0])
-          row.operand.1 = operand(extent.slices[1])
-          row.operand.2 = operand(extent.slices[2])
-          row.operand.3 = operand(extent.slices[3])
-          row.operand.4 = esp_operand(offset: 0, stride: 1, flags: 0)
-          row.scalar = (s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7], s[8])
-          row.count = Int32(extent.count)
-          row.decoupled = extent.flags[0]
-          return row
-        }
-        try run(
-          .direct(
-            .adam, .float32, spaces: [0, 1, 2, 3, 4], rows: rows,
-            openCL: .items(items)),
-          buffers.map(space) + [scaleSpace])
-      case .rmsprop:
-        let rows = members.map { index in
-          let extent = extents[index]
-          let s = extent.scalars
-          var row = esp_rmsprop_row()
-          row.operand.0 = operand(extent.slices[0])
-          row.operand.1 = operand(extent.slices[1])
-          row.operand.2 = operand(extent.slices[2])
-          var next = 3
-          // Flags: centered, momentum.
-          row.operand.3 = extent.flags[0] == 1 ? operand(extent.slices[next]) : absent
-          if extent.flags[0] == 1 { next += 1 }
-          row.operand.4 = extent.flags[1] == 1 ? operand(extent.slices[next]) : absent
-          row.operand.5 = esp_operand(offset: 0, stride: 1, flags: 0)
-          row.scalar = (s[0], s[1], s[2], s[3], s[4], s[5])
-          row.count = Int32(extent.count)
-          return row
-        }
-        let flags = extents[members[0]].flags
-        let centered = flags[0] == 1 ? space(buffers[3]) : nowhere
-        let momentum = flags[1] == 1 ? space(buffers[flags[0] == 1 ? 4 : 3]) : nowhere
-        try run(
-          .direct(
-            .rmsprop, .float32, spaces: [0, 1, 2, 3, 4, 5], rows: rows,
-            openCL: .items(items)),
-          [space(buffers[0]), space(buffers[1]), space(buffers[2]), centered, momentum, scaleSpace])
+  private func write(_ index: Int, _ gradient: Slice, _ numbers: Numbers) {
+    let range = ranges[index]
+    table.begin(2) { operand in
+      switch operand {
+      case 0: scale.slice.buffer.memory
+      case 1: steps.slice.buffer.memory
+      case 2: range.variable.slice.buffer.memory
+      case 3: gradient.buffer.memory
+      // An absent operand is not read, but its place must be memory.
+      default: (range.states[operand - 4] ?? range.variable).slice.buffer.memory
+      }
+    }
+    for first in ParameterUpdate.pieces(of: range.variable) {
+      func state(_ k: Int) -> esp_operand {
+        range.states[k].map { esp_operand($0.slice, first) } ?? .absent
+      }
+      let operands = (
+        esp_operand(scale.slice), first == 0 ? esp_operand(steps.slice, index) : .absent,
+        esp_operand(range.variable.slice, first), esp_operand(gradient, first)
+      )
+      let count = ParameterUpdate.length(range.variable, first)
+      switch (rule, numbers) {
+      case (.sgd, .sgd(let numbers)): table.add(numbers.row(operands, state, count))
+      case (.adam, .adam(let numbers)): table.add(numbers.row(operands, state, count))
+      case (.rmsprop, .rmsprop(let numbers)): table.add(numbers.row(operands, state, count))
+      default: preconditionFailure("\(numbers) for an update by \(rule)")
       }
     }
   }
-}
 
-extension Kernel {
-  static let squaredNorm = Kernel(
-    "squared_norm", esp_squared_norm_f32, esp_squared_norm_f64)
-  static let clipScale = Kernel("clip_scale", esp_clip_scale_f32, esp_clip_scale_f64)
-  static let sgd = Kernel("sgd", esp_sgd_f32, esp_sgd_f64)
-  static let adam = Kernel("adam", esp_adam_f32, esp_adam_f64)
-  static let rmsprop = Kernel("rmsprop", esp_rmsprop_f32, esp_rmsprop_f64)
+  /// Elements of the piece of a variable that begins at `first`.
+  private static func length(_ variable: Variable, _ first: Int) -> Int32 {
+    min(ESP_UPDATE_PIECE, Int32(variable.type.shape.count - first))
+  }
 }

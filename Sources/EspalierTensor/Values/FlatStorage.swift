@@ -1,65 +1,105 @@
-/// Variables of one device side by side in one piece of memory, their gradients in another.
+/// Where variables of one device lie side by side, the gradients of those that are trained likewise.
 ///
-/// Optimizers then run over long ranges, and a snapshot is one copy.
-public final class FlatStorage {
-  /// The variables, in order.
-  public let variables: [Variable]
-  let device: Device
-  let values: Buffer
-  let gradients: Buffer
-  /// Bytes in use, the last variable's end.
-  public let byteCount: Int
+/// Optimizers then update all in one launch, and a snapshot is one copy. A variable is moved into
+/// flat storage once, by the first set or optimizer that has it, and again only when its model is
+/// pruned. The memory lives as long as a variable in it.
+package final class FlatStorage {
+  /// How often variables left because their model was pruned.
+  fileprivate var generation = 0
 
-  /// Moves float32 variables into flat storage.
-  /// - Precondition: All lie on one device and are float32.
-  public init(_ variables: [Variable]) throws(DeviceError) {
-    self.variables = variables
-    device = variables.first?.device ?? Device.current
+  /// Moves the variables that have no flat storage yet into a new one; nothing else moves.
+  ///
+  /// - Parameters:
+  ///   - trained: Variables that will have gradients.
+  ///   - others: Running statistics, optimizer state.
+  /// - Precondition: All are float32; those that move lie on one device.
+  package static func place(_ trained: [Variable], _ others: [Variable] = [])
+    throws(DeviceError)
+  {
+    func homeless(_ variables: [Variable]) -> [Variable] {
+      variables.filter { $0.storage == nil }
+    }
+    try move(homeless(trained), homeless(others))
+  }
+
+  /// Moves what is left of a pruned model together and returns the memory that became free.
+  ///
+  /// Sets and optimizers made before trap when they are used.
+  package static func compact(_ trained: [Variable], _ others: [Variable])
+    throws(DeviceError)
+  {
+    for storage in storages(of: trained + others) { storage.generation += 1 }
+    try move(trained.filter { $0.storage != nil }, others.filter { $0.storage != nil })
+    for device in Set((trained + others).map(\.device)) {
+      let backend = try Engine.shared.backend(device)
+      Engine.shared.lock.with { backend.pool.drain(backend) }
+    }
+  }
+
+  private static func move(_ trained: [Variable], _ others: [Variable]) throws(DeviceError) {
+    var known: Set<ObjectIdentifier> = []
+    let trained = trained.filter { known.insert(ObjectIdentifier($0)).inserted }
+    let others = others.filter { known.insert(ObjectIdentifier($0)).inserted }
+    guard let device = (trained + others).first?.device else { return }
+    try Executor.finishBeforeWrite()
     var offsets: [Int] = []
     var end = 0
-    for variable in variables {
+    var gradientEnd = 0
+    for (index, variable) in (trained + others).enumerated() {
       precondition(
         variable.device == device && variable.type.dtype == .float32,
         "flat storage: variable \(variable.type) on \(variable.device), the first is on \(device)")
       offsets.append(end)
-      // Ranges begin on a cache line; the gaps stay zero.
-      end += (variable.type.byteCount + 63) & ~63
+      end = aligned(end + variable.type.byteCount)
+      if index < trained.count { gradientEnd = end }
     }
-    byteCount = end
     let backend = try Engine.shared.backend(device)
-    values = try backend.pool.make(max(end, 64), on: backend)
-    gradients = try backend.pool.make(max(end, 64), on: backend)
-    let zeros = [UInt8](repeating: 0, count: max(end, 64))
-    try Tensor.write(zeros, to: Slice(buffer: values, byteOffset: 0), backend)
-    try Tensor.write(zeros, to: Slice(buffer: gradients, byteOffset: 0), backend)
-    for (variable, offset) in zip(variables, offsets) {
-      let bytes: [Float] = try variable.tensor.storedElements()
-      let slice = Slice(buffer: values, byteOffset: offset)
-      try Tensor.write(bytes, to: slice, backend)
-      variable.move(to: slice)
-      variable.gradientSlice = Slice(buffer: gradients, byteOffset: offset)
+    let values = try backend.pool.make(end, on: backend)
+    let gradients = gradientEnd == 0 ? nil : try backend.pool.make(gradientEnd, on: backend)
+    // What lies between the variables is copied with them: it should be something.
+    try Tensor.write(
+      [UInt8](repeating: 0, count: end), to: Slice(buffer: values, byteOffset: 0), backend)
+    try MemoryCopy.run(
+      zip(trained + others, offsets).map { variable, offset in
+        MemoryCopy(
+          from: variable.slice, to: Slice(buffer: values, byteOffset: offset),
+          byteCount: variable.type.byteCount)
+      }, on: backend)
+    let storage = FlatStorage()
+    for (index, (variable, offset)) in zip(trained + others, offsets).enumerated() {
+      variable.move(
+        to: Slice(buffer: values, byteOffset: offset),
+        gradient: index < trained.count
+          ? gradients.map { Slice(buffer: $0, byteOffset: offset) } : nil, in: storage)
     }
   }
 
-  /// A copy of all values, to `restore` later.
-  public func snapshot() throws(DeviceError) -> [Float] {
-    var bytes = [Float](repeating: 0, count: byteCount / 4)
-    let backend = values.backend
-    let slice = Slice(buffer: values, byteOffset: 0)
-    let result = bytes.withUnsafeMutableBytes { target -> Result<Void, DeviceError> in
-      do throws(DeviceError) {
-        return .success(try backend.read(slice, into: target))
-      } catch { return .failure(error) }
+  /// Variables begin on a cache line.
+  static func aligned(_ byteCount: Int) -> Int { (byteCount + 63) & ~63 }
+
+  fileprivate static func storages(of variables: [Variable]) -> [FlatStorage] {
+    var known: Set<ObjectIdentifier> = []
+    return variables.compactMap(\.storage).filter {
+      known.insert(ObjectIdentifier($0)).inserted
     }
-    try result.get()
-    return bytes
+  }
+}
+
+/// Notes where variables lie, to see later whether their model was pruned since.
+package struct StorageClaim {
+  private let claims: [(storage: FlatStorage, generation: Int)]
+
+  /// A claim on the storages that variables lie in now.
+  package init(_ variables: [Variable]) {
+    claims = FlatStorage.storages(of: variables).map { ($0, $0.generation) }
   }
 
-  /// Puts the values of a snapshot back.
-  public func restore(_ snapshot: [Float]) throws(DeviceError) {
-    precondition(snapshot.count == byteCount / 4, "the snapshot is of another storage")
-    try Executor.finishBeforeWrite()
-    try Tensor.write(snapshot, to: Slice(buffer: values, byteOffset: 0), values.backend)
-    for variable in variables { variable.touch() }
+  /// Traps if a model was pruned since; `holder` says who relied on its variables.
+  package func check(_ holder: String) {
+    for (storage, generation) in claims {
+      precondition(
+        storage.generation == generation,
+        "\(holder) was made before its model was pruned by apply(_:); make a new one")
+    }
   }
 }
