@@ -14,6 +14,8 @@ final class OpenCLBackend: Backend, @unchecked Sendable {
   let lock = OpenCLBackends.lock
   /// `ESPALIER_SYNC=1` waits after each launch, so that an error names the call that caused it.
   let waitsForEachLaunch = environmentVariable("ESPALIER_SYNC") == "1"
+  /// Elements between the bases of operands in one buffer; smaller in tests.
+  var windowSpacing = OperandWindow.spacing
   var noted: Set<String> = []
   /// Where each launch's rows begin, while a program is sent.
   var firstRows: [UInt64] = []
