@@ -45,6 +45,9 @@ static const char text_depthwise_conv2d[] = {
 static const char text_pointwise_conv2d[] = {
 #embed "OpenCL/pointwise_conv2d.cl" suffix(, 0)
 };
+static const char text_pool2d[] = {
+#embed "OpenCL/pool2d.cl" suffix(, 0)
+};
 static const char text_max_pool2d[] = {
 #embed "OpenCL/max_pool2d.cl" suffix(, 0)
 };
@@ -83,6 +86,7 @@ static const struct {
     ESP_SOURCE("conv2d.cl", text_conv2d),
     ESP_SOURCE("depthwise_conv2d.cl", text_depthwise_conv2d),
     ESP_SOURCE("pointwise_conv2d.cl", text_pointwise_conv2d),
+    ESP_SOURCE("pool2d.cl", text_pool2d),
     ESP_SOURCE("max_pool2d.cl", text_max_pool2d),
     ESP_SOURCE("avg_pool2d.cl", text_avg_pool2d),
     ESP_SOURCE("batch_norm.cl", text_batch_norm),
