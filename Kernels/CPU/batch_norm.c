@@ -84,42 +84,6 @@ void ESP_KERNEL(esp_normalize)(void *const *base, const void *rows, int32_t coun
 
 // ---- backward ----
 
-// Σ dy and Σ dy·(x − mean) of one image, n ≤ LANES channels.
-ESP_LANES_INLINE void ESP_NAME(image_sums)(const real *x, int64_t stride_x, const real *dy, int64_t stride_dy,
-                                           int64_t pixels, int64_t n, const real *mean, double *sum,
-                                           double *product) {
-  double s[LANES] = {0}, q[LANES] = {0};
-  lanes m = lanes_load_part(mean, n);
-  for (int64_t first = 0; first < pixels; first += STRIP) {
-    int64_t strip = pixels - first < STRIP ? pixels - first : STRIP;
-    lanes s0 = lanes_splat(0), s1 = s0, s2 = s0, s3 = s0, q0 = s0, q1 = s0, q2 = s0, q3 = s0;
-    int64_t i = 0;
-    for (; i + 4 <= strip; i += 4, x += 4 * stride_x, dy += 4 * stride_dy) {
-      lanes d0 = lanes_load_part(dy, n), d1 = lanes_load_part(dy + stride_dy, n);
-      lanes d2 = lanes_load_part(dy + 2 * stride_dy, n), d3 = lanes_load_part(dy + 3 * stride_dy, n);
-      s0 += d0;
-      s1 += d1;
-      s2 += d2;
-      s3 += d3;
-      q0 = lanes_fma(d0, lanes_load_part(x, n) - m, q0);
-      q1 = lanes_fma(d1, lanes_load_part(x + stride_x, n) - m, q1);
-      q2 = lanes_fma(d2, lanes_load_part(x + 2 * stride_x, n) - m, q2);
-      q3 = lanes_fma(d3, lanes_load_part(x + 3 * stride_x, n) - m, q3);
-    }
-    for (; i < strip; i++, x += stride_x, dy += stride_dy) {
-      lanes d0 = lanes_load_part(dy, n);
-      s0 += d0;
-      q0 = lanes_fma(d0, lanes_load_part(x, n) - m, q0);
-    }
-    lanes_fold(s, (s0 + s1) + (s2 + s3));
-    lanes_fold(q, (q0 + q1) + (q2 + q3));
-  }
-  for (int64_t j = 0; j < n; j++) {
-    sum[j] = s[j];
-    product[j] = q[j];
-  }
-}
-
 static esp_work ESP_NAME(sums_measure)(const void *row) {
   const esp_batch_norm_sums_row *r = row;
   return (esp_work){r->images, 0.15 * (double)r->pixels * r->channels + 20};

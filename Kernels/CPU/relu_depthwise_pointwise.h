@@ -28,7 +28,7 @@ typedef struct {
   const char *rows;
   int32_t count, operands, scalars;
   int32_t most_groups;  // groups of images of a source, at most
-  int32_t summed;       // the operand that rows of a source may share, to be added up; 0: none
+  int32_t summed;       // the operand that rows of a source may add up in; 0: none
   bool apart;           // a task has one row
 } fused_job;
 
@@ -51,10 +51,9 @@ static inline float *fused_operand(const fused_job *job, int32_t row, int operan
   return o->flags & ESP_ABSENT ? NULL : (float *)job->base[operand] + o->offset;
 }
 
-// Rows a and b name the same place for the operand that is added up.
-static inline bool fused_adds(const fused_job *job, int32_t a, int32_t b) {
-  const esp_operand *p = fused_operands(job, a) + job->summed, *q = fused_operands(job, b) + job->summed;
-  return job->summed && !((p->flags | q->flags) & ESP_ABSENT) && p->offset == q->offset;
+// The row adds to what the row before it left.
+static inline bool fused_adds(const fused_job *job, int32_t row) {
+  return job->summed && fused_operands(job, row)[job->summed].flags & ESP_ACCUMULATE;
 }
 
 static inline conv_shape fused_depthwise_shape(const fused_shape *g) {
@@ -71,7 +70,8 @@ static inline int32_t fused_source_end(const fused_job *job, int32_t row) {
   const fused_shape *g = fused_shape_of(job, row);
   int32_t end = row + 1;
   for (; end < job->count; end++) {
-    if (job->apart && !fused_adds(job, end - 1, end)) break;
+    if (fused_adds(job, end)) continue;
+    if (job->apart) break;
     const size_t source = (FUSED_INPUT_VARIANCE + 1) * sizeof(esp_operand), sizes = 4 * sizeof(esp_i32);
     if (memcmp(fused_operands(job, row), fused_operands(job, end), source) != 0 ||
         memcmp(g, fused_shape_of(job, end), sizes) != 0 || *fused_scalars(job, row) != *fused_scalars(job, end)) {

@@ -154,8 +154,7 @@ static void ESP_NAME(backward_task)(void *context, int32_t index) {
     ESP_NAME(fused_source_image)(job, task.row, image, source);
     prepared = dy + dy_size;
     for (int32_t row = task.row; row < task.end; prepared += prepared_size(fused_shape_of(job, row++))) {
-      const bool add = row > task.row && fused_adds(job, row - 1, row);
-      ESP_NAME(backward_image)(job, row, image, task.group, source, prepared, t, dy, add);
+      ESP_NAME(backward_image)(job, row, image, task.group, source, prepared, t, dy, fused_adds(job, row));
     }
   }
 }

@@ -60,7 +60,9 @@ ESP_DECLARE_FLOAT(esp_conv2d)                  // esp_conv2d_row: x, w, y
 ESP_DECLARE_FLOAT(esp_conv2d_backward_input)   // esp_conv2d_row: dy, w, dx
 ESP_DECLARE_FLOAT(esp_conv2d_backward_weight)  // esp_conv2d_weight_row: x, dy, dw, workspace
 
-ESP_DECLARE(esp_relu_depthwise_pointwise_f32)  // fused: f32 only
+ESP_DECLARE(esp_combine_normalized_f32)  // fused: f32 only
+ESP_DECLARE(esp_combine_sums_f32)
+ESP_DECLARE(esp_relu_depthwise_pointwise_f32)
 ESP_DECLARE(esp_relu_depthwise_pointwise_backward_f32)
 
 ESP_DECLARE_FLOAT(esp_max_pool2d)

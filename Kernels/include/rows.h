@@ -22,6 +22,9 @@ typedef int32_t esp_i32;
 
 // Operand flag: the tensor is exactly zero and must not be read. Only kernels that say so accept it.
 #define ESP_ABSENT 1u
+// Operand flag: the row adds to what is there instead of replacing it. Only kernels that say so accept it: a sum of many
+// terms is then rows that follow one another, the first without the flag, in one call or in several.
+#define ESP_ACCUMULATE 2u
 
 typedef struct {
   esp_u32 offset;  // first element, behind the operand's base
@@ -103,6 +106,26 @@ typedef struct {
   esp_i32 index[ESP_COMBINE_MAX];            // data, as above
   esp_i32 count, images, pixels, channels;
 } esp_combine_backward_row;
+
+// One term of a node: y = w·(γ·x̂ + β), x̂ = (x − mean)·rsqrt(variance + ε), ε = scalar[0], w = weights[index]. Absent mean:
+// x̂ = x. Absent γ: 1, β: 0, weights: 1. Rows that follow one another with ESP_ACCUMULATE on y are terms of one sum.
+typedef struct {
+  esp_operand operand[7];  // x, mean [C], variance [C], γ [C], β [C], weights, y
+  float scalar[1];
+  esp_i32 index;  // data, patched like scalars
+  esp_i32 pixels, channels;
+} esp_combine_normalized_row;
+// What one term of a node gives back, from the node's upstream gradient dy alone: sums[0, c] = Σ dy and
+// sums[1, c] = Σ dy·x̂, which with γ = `scale` (every element w) are what the backward of the batch norm needs, and
+// dweights[index] = Σ dy·x̂. Absent mean: x̂ = x, and there are no sums. Absent weights: w = 1. Absent dweights: not
+// computed; else it is cleared first, unless ESP_ACCUMULATE is on it. One partial an image, added in order, in double.
+typedef struct {
+  esp_operand operand[9];  // x, mean [C], variance [C], dy, weights, sums [2, C], scale [C], dweights [weights],
+                           // workspace (double: 2 · images · channels)
+  float scalar[1];         // ε
+  esp_i32 index;           // data, patched like scalars
+  esp_i32 images, pixels, channels, weights;  // `pixels`: of an image
+} esp_combine_sums_row;
 
 // ---- reductions ----
 
@@ -285,8 +308,7 @@ typedef struct {
 // Its backward through the batch norm of y. dy = γ·rsqrt(variance + ε)·(dz − sums[0]/m − ŷ·sums[1]/m), m = n·oh·ow,
 // ŷ = (y − mean)·rsqrt(variance + ε); dwp = tᵀ·dy, dt = dy·wpᵀ, dwd from relu(x̂) and dt, dx = depthwiseᵀ(dt) where
 // x̂ > 0, else 0 (dx is the gradient of x̂). t is computed again. Absent dx, dwd, dwp are not computed. Absent y: there is
-// no batch norm, dy = dz. Rows in succession that have the same x, input moments and ε may name the same dx: it becomes
-// the sum of theirs, in order.
+// no batch norm, dy = dz. Rows that follow one another with ESP_ACCUMULATE on dx are terms of one sum.
 typedef struct {
   esp_operand operand[15];  // x, input mean, input variance, wd, wp, y, mean, variance, γ [k] (absent: 1),
                             // sums [2,k], dz [n,oh,ow,k], dx, dwd, dwp, workspace (float: min(n, ESP_WEIGHT_GROUPS)

@@ -26,6 +26,8 @@ struct Slice {
 protocol Backend: AnyObject, Sendable {
   var device: Device { get }
   var pool: MemoryPool { get }
+  /// What a planner may do for this kind of device.
+  static var planningAbilities: PlanningAbilities { get }
 
   /// New memory of at least `byteCount` bytes, 64-byte aligned.
   func allocate(_ byteCount: Int) throws(DeviceError) -> UnsafeMutableRawPointer

@@ -6,6 +6,7 @@ import COpenCL
 final class OpenCLBackend: Backend, @unchecked Sendable {
   let device: Device
   let pool = MemoryPool()
+  static let planningAbilities = PlanningAbilities(fusions: [], rowsMixVariants: false)
   let context: OpaquePointer
   let description: esp_cl_device
   let programs: OpenCLPrograms

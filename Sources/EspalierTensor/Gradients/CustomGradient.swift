@@ -23,6 +23,9 @@ struct CustomGradient: Operation {
   let pullback: RecordedPullback
   let sourceCount: Int
 
+  /// A user's gradient of a sum need not be the sum of the gradients.
+  var isMergeable: Bool { false }
+
   func resultTypes(_ operands: [TensorType]) -> [TensorType] { [operands[0]] }
 
   func emit(into builder: inout LaunchBuilder) {

@@ -48,10 +48,13 @@ struct ChannelMoments: Operation {
 /// Operands: x, mean, variance, then γ and β if affine.
 ///
 /// Of the batch's own moments (`isOfBatch`) the gradient knows that mean and variance depend on x.
+/// ε is structure, unlike other floats: no layer changes it between steps, and the pools of one
+/// source can share their batch norm only where it is known to be equal.
 struct Normalize: Operation {
   static let stem = "batch_norm"
   let isAffine: Bool
   let isOfBatch: Bool
+  let epsilon: Float
 
   func resultTypes(_ operands: [TensorType]) -> [TensorType] {
     let channels: Shape = [operands[0].shape[1]]
@@ -74,7 +77,7 @@ struct Normalize: Operation {
         builder.operand(0), builder.operand(1), builder.operand(2),
         isAffine ? builder.operand(3) : .absent, isAffine ? builder.operand(4) : .absent,
         builder.result(),
-      ], scalars: builder.scalars, row: row,
+      ], scalars: [Scalar(epsilon)], row: row,
       openCL: .items(type.normalizingItems))
   }
 
@@ -86,7 +89,7 @@ struct Normalize: Operation {
       // Constants: plain arithmetic.
       let perChannel = Shape(x.rank == 4 ? [1, x.shape[1], 1, 1] : [1, x.shape[1]])
       let axes = x.rank == 4 ? [0, 2, 3] : [0]
-      let inverse = rsqrt(variance + context.scalars[0]).reshaped(to: perChannel)
+      let inverse = rsqrt(variance + Scalar(epsilon)).reshaped(to: perChannel)
       let centred = x - mean.reshaped(to: perChannel)
       let dxhat = isAffine ? dy * context.operands[3].reshaped(to: perChannel) : dy
       if context.isWanted[0] { gradients[0] = dxhat * inverse }
@@ -101,14 +104,13 @@ struct Normalize: Operation {
       }
       return gradients
     }
-    let sums = record(
-      BatchNormSums(), x, dy, mean, variance, scalars: [context.scalars[0]])
+    let sums = record(BatchNormSums(epsilon: epsilon), x, dy, mean, variance)
     let gamma = isAffine ? [context.operands[3]] : []
     if context.isWanted[0] {
       gradients[0] =
         recordAll(
-          BatchNormBackward(isAffine: isAffine), [x, dy, mean, variance, sums] + gamma,
-          scalars: [context.scalars[0]])[0]
+          BatchNormBackward(isAffine: isAffine, epsilon: epsilon),
+          [x, dy, mean, variance, sums] + gamma)[0]
     }
     if isAffine {
       if context.isWanted[3] {
@@ -127,6 +129,7 @@ struct Normalize: Operation {
 /// Operands: x, dy, mean, variance.
 struct BatchNormSums: Operation {
   static let stem = "batch_norm"
+  let epsilon: Float
 
   func resultTypes(_ operands: [TensorType]) -> [TensorType] {
     [TensorType([2, operands[0].shape[1]], operands[0].dtype)]
@@ -143,14 +146,14 @@ struct BatchNormSums: Operation {
       [
         builder.operand(0), builder.operand(1), builder.operand(2), builder.operand(3),
         builder.result(), workspace,
-      ], scalars: builder.scalars, row: row,
+      ], scalars: [Scalar(epsilon)], row: row,
       openCL: .items(Int(row.images) * type.channelVectors)
         .then("esp_batch_norm_sums_merge", items: vectors(2 * type.shape[1])))
   }
 
   func gradient(_ context: GradientContext) -> [Tensor?] {
-    secondOrder(context) { x, dy, epsilon in
-      let xhat = standardized(x, epsilon)
+    secondOrder(context) { x, dy in
+      let xhat = standardized(x, Scalar(epsilon))
       let axes = x.rank == 4 ? [0, 2, 3] : [0]
       return stack([dy.sum(axes: axes), (dy * xhat).sum(axes: axes)])
     }
@@ -163,6 +166,7 @@ struct BatchNormSums: Operation {
 struct BatchNormBackward: Operation {
   static let stem = "batch_norm"
   let isAffine: Bool
+  let epsilon: Float
 
   func resultTypes(_ operands: [TensorType]) -> [TensorType] { [operands[0]] }
   func isDifferentiable(at index: Int) -> Bool { index < 2 || index == 5 }
@@ -176,13 +180,14 @@ struct BatchNormBackward: Operation {
       [
         builder.operand(0), builder.operand(1), builder.operand(2), builder.operand(3),
         isAffine ? builder.operand(5) : .absent, builder.operand(4), builder.result(),
-      ], scalars: builder.scalars, row: row,
+      ], scalars: [Scalar(epsilon)], row: row,
       openCL: .items(type.normalizingItems))
   }
 
   func gradient(_ context: GradientContext) -> [Tensor?] {
     let gamma = isAffine ? context.operands[5] : nil
-    return secondOrder(context, extra: gamma.map { (5, $0) }) { x, dy, epsilon in
+    return secondOrder(context, extra: gamma.map { (5, $0) }) { x, dy in
+      let epsilon = Scalar(epsilon)
       let axes = x.rank == 4 ? [0, 2, 3] : [0]
       let perChannel = Shape(x.rank == 4 ? [1, x.shape[1], 1, 1] : [1, x.shape[1]])
       let xhat = standardized(x, epsilon)
@@ -200,7 +205,7 @@ struct BatchNormBackward: Operation {
 /// Gradients of a backward formula, by writing it in primitive operations and differentiating those.
 private func secondOrder(
   _ context: GradientContext, extra: (index: Int, tensor: Tensor)? = nil,
-  _ formula: (_ x: Tensor, _ dy: Tensor, _ epsilon: Scalar) -> Tensor
+  _ formula: (_ x: Tensor, _ dy: Tensor) -> Tensor
 ) -> [Tensor?] {
   var gradients: [Tensor?] = context.operands.map { _ in nil }
   let sources = [context.operands[0], context.operands[1]] + (extra.map { [$0.tensor] } ?? [])
@@ -208,7 +213,7 @@ private func secondOrder(
   do {
     found = try gradient(
       of: {
-        (formula(context.operands[0], context.operands[1], context.scalars[0]) * context.dy).sum()
+        (formula(context.operands[0], context.operands[1]) * context.dy).sum()
       }, wrt: sources)
   } catch {
     // Recording in a rule runs nothing, so nothing can fail; a zero here would hide that it did.
@@ -315,6 +320,5 @@ private func normalize(
   var operands = [x, mean, variance]
   if let gamma, let beta { operands += [gamma, beta] }
   return recordAll(
-    Normalize(isAffine: gamma != nil, isOfBatch: isOfBatch), operands, scalars: [Scalar(epsilon)])[
-      0]
+    Normalize(isAffine: gamma != nil, isOfBatch: isOfBatch, epsilon: epsilon), operands)[0]
 }

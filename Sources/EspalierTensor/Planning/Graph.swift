@@ -75,12 +75,6 @@ struct Pass: Sendable {
   let name: String
   let apply: @Sendable (inout Graph) -> Void
 
-  /// All passes, in order.
-  static let all: [Pass] = [.mergeEqual, .dropUnused]
-
-  /// Fusions whose kernels exist on the CPU, in order of preference.
-  static let cpuFusions: [Pass] = [.fuseReluDepthwisePointwise]
-
   /// Drops operations whose results nobody uses.
   static let dropUnused = Pass(name: "drop-unused") { graph in
     var used = [Bool](repeating: false, count: graph.types.count)
@@ -96,7 +90,9 @@ struct Pass: Sendable {
     graph.nodes = kept.reversed()
   }
 
-  /// Computes equal parts once: the pools of one source on all its edges, for example.
+  /// Computes equal parts once: what gradients of several operations have in common, for example.
+  ///
+  /// Equal parts of the forward pass were merged before it was differentiated (`EqualRecords`).
   static let mergeEqual = Pass(name: "merge-equal") { graph in
     struct Key: Hashable {
       let operation: AnyHashable
@@ -110,7 +106,7 @@ struct Pass: Sendable {
     for var node in graph.nodes {
       node.operands = node.operands.map { replacement[$0] ?? $0 }
       // A scalar's value is unknown here, so only operations without any can be equal.
-      if !node.operation.hasEffect && node.scalars.isEmpty {
+      if node.operation.isMergeable && !node.operation.hasEffect && node.scalars.isEmpty {
         let key = Key(
           operation: AnyHashable(node.operation), operands: node.operands,
           isBackward: node.isBackward)

@@ -49,6 +49,15 @@ public struct Operand: Sendable {
   var dtype: DType
   /// Elements between runs.
   var stride: Int32
+  /// Whether the row adds to what is there: its result is one term of a sum.
+  var accumulates = false
+
+  /// The same, added to by a row that is not the first of a sum.
+  func accumulating(_ accumulates: Bool) -> Operand {
+    var operand = self
+    operand.accumulates = accumulates
+    return operand
+  }
 
   /// An operand that is exactly zero and not read.
   static let absent = Operand(number: -1, dtype: .float32, stride: 0)
@@ -123,7 +132,8 @@ public struct LaunchBuilder {
   /// Results that may be aliases of an operand.
   let mayAlias: [Bool]
 
-  var launches: [PendingLaunch] = []
+  /// The calls, each with its rows.
+  var calls: [[PendingLaunch]] = []
   var aliases: [(result: Int32, operand: Int32)] = []
   /// Workspaces made: bytes of each; numbered from -2 downwards.
   var workspaces: [Int] = []
@@ -166,11 +176,21 @@ public struct LaunchBuilder {
     _ kernel: Kernel, _ dtype: DType, _ operands: [Operand], scalars: [Scalar] = [], row: Row,
     openCL: OpenCLCall? = nil
   ) {
-    let bytes = withUnsafeBytes(of: row) { Array($0) }
-    launches.append(
-      PendingLaunch(
-        kernel: kernel, dtype: seen(dtype), operands: operands, scalars: scalars, row: bytes,
-        openCL: openCL?.resolved(for: kernel, seen(dtype)), origin: origin))
+    emitRows(kernel, dtype, [(operands, scalars, row)], openCL: openCL)
+  }
+
+  /// Adds one kernel call of several rows, in this order.
+  mutating func emitRows<Row>(
+    _ kernel: Kernel, _ dtype: DType, _ rows: [(operands: [Operand], scalars: [Scalar], row: Row)],
+    openCL: OpenCLCall? = nil
+  ) {
+    let call = openCL?.resolved(for: kernel, seen(dtype))
+    calls.append(
+      rows.map { operands, scalars, row in
+        PendingLaunch(
+          kernel: kernel, dtype: seen(dtype), operands: operands, scalars: scalars,
+          row: withUnsafeBytes(of: row) { Array($0) }, openCL: call, origin: origin)
+      })
   }
 }
 

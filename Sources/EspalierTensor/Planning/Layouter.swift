@@ -8,15 +8,15 @@ struct Layouter {
   private var graph: Graph
   private let isReference: Bool
   private let groupsRows: Bool
-  private let isOpenCL: Bool
+  private let abilities: PlanningAbilities
   /// Values keyed by number; converted operands and results of the reference get numbers beyond.
   private var spaces: [Int32: Int32] = [:]
   private var types: [TensorType]
 
-  init(graph: Graph, isReference: Bool, groupsRows: Bool, isOpenCL: Bool) {
+  init(graph: Graph, isReference: Bool, groupsRows: Bool, abilities: PlanningAbilities) {
     self.graph = graph
     self.groupsRows = groupsRows
-    self.isOpenCL = isOpenCL
+    self.abilities = abilities
     self.isReference = isReference
     types = graph.types
   }
@@ -37,7 +37,7 @@ struct Layouter {
     }
     placeUpdates()
     var emitted = emitAll()
-    if groupsRows { emitted = RowGrouping(calls: emitted, isOpenCL: isOpenCL).grouped() }
+    if groupsRows { emitted = RowGrouping(calls: emitted, abilities).grouped() }
     let split = emitted.firstIndex { $0.isBackward } ?? emitted.count
     var memory = MemoryAssignment(
       emitted: emitted, split: split, spaces: spaces, types: types, isReference: isReference,
@@ -96,25 +96,29 @@ struct Layouter {
         })
       node.operation.emit(into: &builder)
       for alias in builder.aliases { aliases[alias.result] = alias.operand }
-      for var launch in builder.launches {
-        for k in launch.operands.indices where launch.operands[k].number < -1 {
-          // Workspaces of all nodes get numbers of their own, beyond the values.
-          let own = -2 - Int(launch.operands[k].number)
-          launch.operands[k].number = workspaceNumber(index, own, builder.workspaces[own])
+      for var rows in builder.calls {
+        for r in rows.indices {
+          for k in rows[r].operands.indices where rows[r].operands[k].number < -1 {
+            // Workspaces of all nodes get numbers of their own, beyond the values.
+            let own = -2 - Int(rows[r].operands[k].number)
+            rows[r].operands[k].number = workspaceNumber(index, own, builder.workspaces[own])
+          }
         }
-        calls.append(Call(rows: [launch], isBackward: node.isBackward, node: index))
+        calls.append(Call(rows: rows, isBackward: node.isBackward, node: index))
       }
     }
     let firstWorkspace = Int32(graph.types.count)
     for k in calls.indices {
-      for j in calls[k].rows[0].operands.indices {
-        calls[k].rows[0].operands[j].number = root(calls[k].rows[0].operands[j].number)
+      for r in calls[k].rows.indices {
+        for j in calls[k].rows[r].operands.indices {
+          calls[k].rows[r].operands[j].number = root(calls[k].rows[r].operands[j].number)
+        }
       }
       let node = graph.nodes[calls[k].node]
       calls[k].isUpdate = node.operation.hasEffect
       calls[k].writes =
         node.results.map(root) + node.operation.effectTargets.map { root(node.operands[$0]) }
-        + calls[k].rows[0].operands.map(\.number).filter { $0 >= firstWorkspace }
+        + calls[k].rows.lazy.flatMap(\.operands).map(\.number).filter { $0 >= firstWorkspace }
     }
     return calls
   }

@@ -138,8 +138,9 @@ struct MemoryAssignment {
     for (k, operand) in pending.operands.enumerated() {
       var field = esp_operand()
       var location = Location(space: Plan.scratchSpace, dtype: operand.dtype, byteOffset: 0)
+      field.flags = operand.number < 0 ? ESP_ABSENT : operand.accumulates ? ESP_ACCUMULATE : 0
       if operand.number < 0 {
-        field.flags = ESP_ABSENT
+        // It lies nowhere.
       } else if let space = spaces[operand.number] {
         location = Location(space: space, dtype: operand.dtype, byteOffset: 0)
       } else {
@@ -157,7 +158,12 @@ struct MemoryAssignment {
       program.locations.append(location)
     }
     for (s, scalar) in pending.scalars.enumerated() {
-      program.scalars.append((offset + 12 * pending.operands.count + 4 * s, scalar))
+      let at = offset + 12 * pending.operands.count + 4 * s
+      if let word = scalar.constantWord {
+        program.rows.storeBytes(of: word, toByteOffset: at, as: UInt32.self)
+      } else {
+        program.scalars.append((at, scalar))
+      }
     }
   }
 }

@@ -19,7 +19,7 @@ public enum Planning: String, Sendable {
 /// Makes a plan of one block.
 struct Planner {
   let option: Planning
-  let isOpenCL: Bool
+  let abilities: PlanningAbilities
 
   /// Plans `block` of `recorder`; differentiates it where a gradient is asked for.
   func plan(_ block: Block, of recorder: Recorder) -> Plan {
@@ -28,13 +28,18 @@ struct Planner {
     if option == .none || option == .reference {
       Pass.dropUnused.apply(&graph)
     } else {
-      let passes = isOpenCL ? Pass.all : Pass.all + Pass.cpuFusions + [.dropUnused]
+      let passes = [.mergeEqual, .dropUnused] + abilities.fusions + [.dropUnused]
       for pass in passes where !Planner.disabledPasses.contains(pass.name) { pass.apply(&graph) }
     }
     let groupsRows = option == .full && !Planner.disabledPasses.contains("group-rows")
     return Layouter(
-      graph: graph, isReference: option == .reference, groupsRows: groupsRows, isOpenCL: isOpenCL
+      graph: graph, isReference: option == .reference, groupsRows: groupsRows,
+      abilities: abilities
     ).plan(startedAt: start)
+  }
+
+  private var mergesEqual: Bool {
+    option == .full && !Planner.disabledPasses.contains(Pass.mergeEqual.name)
   }
 
   static let disabledPasses: Set<String> = Set(
@@ -58,14 +63,18 @@ struct Planner {
       map[operand] = addExternal(outer.type, outer.device).value.number
     }
     var slot: Int32 = 0
-    var origins: [Int32] = []
+    var equal = EqualRecords(results: block.results)
     for index in block.records {
       let outer = recorder.records[Int(index)]
-      let firstOperand = Int32(symbolic.operands.count)
-      for k in 0..<outer.operandCount {
-        let number = recorder.operands[Int(outer.firstOperand + k)]
-        symbolic.operands.append(map[number].unsafelyUnwrapped)
+      let operands = (0..<outer.operandCount).map {
+        map[recorder.operands[Int(outer.firstOperand + $0)]].unsafelyUnwrapped
       }
+      if mergesEqual, let known = equal.find(outer, operands) {
+        for r in 0..<outer.resultCount { map[outer.firstResult + r] = known + r }
+        continue
+      }
+      let firstOperand = Int32(symbolic.operands.count)
+      symbolic.operands += operands
       let firstScalar = Int32(symbolic.scalars.count)
       for _ in 0..<outer.scalarCount {
         symbolic.scalars.append(Scalar(expression: .slot(slot)))
@@ -77,12 +86,12 @@ struct Planner {
         map[outer.firstResult + r] = addExternal(old.type, old.device).value.number
         symbolic.producers[symbolic.producers.count - 1] = Int32(symbolic.records.count)
       }
+      equal.note(outer, operands, firstResult)
       symbolic.records.append(
         Record(
           operation: outer.operation, firstOperand: firstOperand, operandCount: outer.operandCount,
           firstResult: firstResult, resultCount: outer.resultCount, firstScalar: firstScalar,
           scalarCount: outer.scalarCount, traits: outer.traits))
-      origins.append(outer.operation)
     }
     let forwardCount = symbolic.records.count
     let local = { (number: Int32) in map[number].unsafelyUnwrapped }

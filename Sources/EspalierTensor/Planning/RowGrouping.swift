@@ -4,12 +4,11 @@
 /// this saves fork and join and keeps all threads busy on small images; on a GPU, launches.
 struct RowGrouping {
   private let calls: [Layouter.Call]
-  /// On OpenCL, variants of one kernel are kernels of their own.
-  private let isOpenCL: Bool
+  private let abilities: PlanningAbilities
 
-  init(calls: [Layouter.Call], isOpenCL: Bool) {
+  init(calls: [Layouter.Call], _ abilities: PlanningAbilities) {
     self.calls = calls
-    self.isOpenCL = isOpenCL
+    self.abilities = abilities
   }
 
   private struct Key: Hashable {
@@ -29,10 +28,11 @@ struct RowGrouping {
       let launch = call.rows[0]
       let key = Key(
         level: levels[index], kernel: launch.kernel.name,
-        variants: isOpenCL ? launch.openCL?.kernels ?? [] : [], dtype: launch.dtype,
+        variants: abilities.rowsMixVariants ? [] : launch.openCL?.kernels ?? [],
+        dtype: launch.dtype,
         rowBytes: launch.row.count, isBackward: call.isBackward)
       if let group = groups[key] {
-        result[group].call.rows.append(launch)
+        result[group].call.rows += call.rows
       } else {
         groups[key] = result.count
         result.append((key, call))
@@ -66,7 +66,7 @@ struct RowGrouping {
       // Calls of one node follow one another: they may share a result or a workspace.
       if call.node != lastNode { (lastNode, nodeLevel) = (call.node, 0) }
       var level = nodeLevel
-      let operands = call.rows[0].operands.lazy.map(\.number).filter { $0 >= 0 }
+      let operands = call.rows.lazy.flatMap(\.operands).map(\.number).filter { $0 >= 0 }
       for value in operands { level = max(level, written[value] ?? 0) }
       for value in call.writes { level = max(level, read[value] ?? 0) }
       levels[index] = level

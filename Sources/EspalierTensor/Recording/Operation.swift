@@ -25,6 +25,9 @@ public protocol Operation: Hashable, Sendable {
   /// Operands that are written in place: such an operation is never dead, never merged, run once.
   var effectTargets: [Int] { get }
 
+  /// Whether one of two equal operations on equal operands can do for both, gradients included.
+  var isMergeable: Bool { get }
+
   /// Multiply-adds as the field counts them: convolutions and linear layers, a bias as one an output.
   func multiplyAdds(_ operands: [Shape], _ results: [Shape]) -> Int
 
@@ -49,6 +52,8 @@ extension Operation {
   public var effectTargets: [Int] { [] }
   /// Whether the operation writes in place.
   var hasEffect: Bool { !effectTargets.isEmpty }
+  /// True: gradients are linear in what comes from upstream.
+  public var isMergeable: Bool { true }
   /// None: only convolutions and matrix products count.
   public func multiplyAdds(_ operands: [Shape], _ results: [Shape]) -> Int { 0 }
   /// Standard layout.

@@ -115,7 +115,7 @@ struct Flush {
 
   private func plan(_ block: Block) -> Plan {
     let make = {
-      Planner(option: option, isOpenCL: !block.device.isCPU).plan(block, of: recorder)
+      Planner(option: option, abilities: block.device.planningAbilities).plan(block, of: recorder)
     }
     guard isCached else { return make() }
     return engine.plan(key(of: block), make: make)

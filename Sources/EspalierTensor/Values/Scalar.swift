@@ -37,6 +37,15 @@ public struct Scalar: Sendable {
     }
   }
 
+  /// The word where it does not depend on the record's scalars.
+  var constantWord: UInt32? {
+    switch expression {
+    case .constant(let value): value.bitPattern
+    case .bits(let word): word
+    default: nil
+    }
+  }
+
   private static func evaluate(_ e: Expression, _ slots: UnsafePointer<UInt32>) -> Float {
     switch e {
     case .constant(let value): value

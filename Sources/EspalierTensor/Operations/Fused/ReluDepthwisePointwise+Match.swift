@@ -49,7 +49,7 @@ private struct ReluDepthwisePointwiseMatcher {
     var shape: FusedConvolutionShape
     /// x, moments, depthwise weight.
     var operands: [Int32]
-    var epsilon: Scalar
+    var epsilon: Float
   }
 
   private func node(making value: Int32) -> Graph.Node? { makers[value].map { graph.nodes[$0] } }
@@ -85,9 +85,9 @@ private struct ReluDepthwisePointwiseMatcher {
       var shape = shape
       shape.hasInputMoments = true
       return Chain(
-        shape: shape, operands: normalize.operands, epsilon: normalize.scalars[0])
+        shape: shape, operands: normalize.operands, epsilon: operation.epsilon)
     }
-    return Chain(shape: shape, operands: [x], epsilon: Scalar(Float(0)))
+    return Chain(shape: shape, operands: [x], epsilon: 0)
   }
 
   private func isPointwise(_ geometry: ConvolutionGeometry, _ weight: Int32) -> Bool {
@@ -108,7 +108,7 @@ private struct ReluDepthwisePointwiseMatcher {
     replacements[at] = Graph.Node(
       operation: ReluDepthwisePointwise(shape: chain.shape),
       operands: chain.operands + [graph.nodes[at].operands[1]], results: [y] + moments.results,
-      scalars: [chain.epsilon], isBackward: false, origin: graph.nodes[at].origin)
+      scalars: [Scalar(chain.epsilon)], isBackward: false, origin: graph.nodes[at].origin)
     removed.insert(index)
   }
 
@@ -178,7 +178,8 @@ private struct ReluDepthwisePointwiseMatcher {
       operands: chain.operands + [pointwise, norm.operands[0], norm.operands[2], norm.operands[3]]
         + [norm.operands[4]] + (operation.isAffine ? [norm.operands[5]] : []) + [norm.operands[1]],
       results: graph.nodes[mask].results + weightGradients,
-      scalars: [chain.epsilon, norm.scalars[0]], isBackward: true, origin: norm.origin)
+      scalars: [Scalar(chain.epsilon), Scalar(operation.epsilon)], isBackward: true,
+      origin: norm.origin)
     removed.formUnion(matched)
   }
 

@@ -1,0 +1,37 @@
+/// Who makes and who uses each value of a graph, for passes that match patterns.
+struct GraphIndex {
+  let graph: Graph
+  private var makers: [Int32: Int] = [:]
+  private var users: [Int32: [Int]] = [:]
+  /// Values that must be computed whatever else happens.
+  let roots: Set<Int32>
+
+  init(_ graph: Graph) {
+    self.graph = graph
+    roots = Set(graph.roots)
+    for (index, node) in graph.nodes.enumerated() {
+      for result in node.results { makers[result] = index }
+      for operand in Set(node.operands) { users[operand, default: []].append(index) }
+    }
+  }
+
+  /// The number of the node that makes a value; nil for one from outside.
+  func maker(of value: Int32) -> Int? { makers[value] }
+
+  /// The numbers of the nodes that use a value, in order.
+  func users(of value: Int32) -> [Int] { users[value] ?? [] }
+
+  /// The node that makes a value, if its operation is of the given kind.
+  func maker<O: Operation>(of value: Int32, _ kind: O.Type) -> (node: Graph.Node, operation: O)? {
+    guard let index = makers[value], let operation = graph.nodes[index].operation as? O else {
+      return nil
+    }
+    return (graph.nodes[index], operation)
+  }
+
+  /// The number of the only node that uses a value, which nobody else needs.
+  func onlyUser(of value: Int32) -> Int? {
+    guard !roots.contains(value), let list = users[value], list.count == 1 else { return nil }
+    return list[0]
+  }
+}

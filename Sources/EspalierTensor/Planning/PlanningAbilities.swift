@@ -1,0 +1,14 @@
+/// What a kind of device lets the planner do; each backend says it of itself.
+struct PlanningAbilities: Sendable {
+  /// Fusions whose kernels the device has, in order of preference.
+  var fusions: [Pass]
+  /// Whether rows of one call may be of different variants of its kernel, such as 3x3 beside 5x5.
+  var rowsMixVariants: Bool
+}
+
+extension Device {
+  /// What its kind of backend lets the planner do.
+  var planningAbilities: PlanningAbilities {
+    isCPU ? CPUBackend.planningAbilities : OpenCLBackend.planningAbilities
+  }
+}
