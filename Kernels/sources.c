@@ -1,5 +1,5 @@
 // The text of rows.h and of all OpenCL kernels, embedded, in the order they must be compiled: rows.h, common.cl, then
-// the stems, which depend on nothing else.
+// the stems, fused ones behind those that they take from.
 #include "include/CKernels.h"
 
 // Each text ends with a zero of its own.
@@ -57,6 +57,12 @@ static const char text_avg_pool2d[] = {
 static const char text_batch_norm[] = {
 #embed "OpenCL/batch_norm.cl" suffix(, 0)
 };
+static const char text_relu_depthwise_pointwise[] = {
+#embed "OpenCL/relu_depthwise_pointwise.cl" suffix(, 0)
+};
+static const char text_relu_depthwise_pointwise_backward[] = {
+#embed "OpenCL/relu_depthwise_pointwise_backward.cl" suffix(, 0)
+};
 static const char text_random[] = {
 #embed "OpenCL/random.cl" suffix(, 0)
 };
@@ -90,6 +96,8 @@ static const struct {
     ESP_SOURCE("max_pool2d.cl", text_max_pool2d),
     ESP_SOURCE("avg_pool2d.cl", text_avg_pool2d),
     ESP_SOURCE("batch_norm.cl", text_batch_norm),
+    ESP_SOURCE("relu_depthwise_pointwise.cl", text_relu_depthwise_pointwise),
+    ESP_SOURCE("relu_depthwise_pointwise_backward.cl", text_relu_depthwise_pointwise_backward),
     ESP_SOURCE("random.cl", text_random),
     ESP_SOURCE("gather.cl", text_gather),
     ESP_SOURCE("optimizer.cl", text_optimizer),

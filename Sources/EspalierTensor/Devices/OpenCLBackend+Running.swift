@@ -7,6 +7,13 @@ extension Launch {
     Int(firstOperand) + (hasRowLocations ? row * Int(operandCount) : 0) + k
   }
 
+  /// Whether a row adds to what is there.
+  func accumulates(_ row: Int, _ program: Program) -> Bool {
+    (0..<Int(operandCount)).contains {
+      field($0, row: row, of: program).flags & ESP_ACCUMULATE != 0
+    }
+  }
+
   /// Operand `k` as a row of the program has it.
   func field(_ k: Int, row: Int, of program: Program) -> esp_operand {
     let offset = Int(rowOffset) + row * Int(rowBytes) + MemoryLayout<esp_operand>.stride * k
@@ -81,7 +88,8 @@ extension OpenCLBackend {
       spacing: windowSpacing)
   }
 
-  /// Rows whose operands share their bases run in one launch.
+  /// Rows whose operands share their bases run in one launch, side by side; one that adds to what an
+  /// earlier row left begins another.
   private func enqueue(
     _ launch: Launch, _ program: Program, _ kernels: OpenCLKernels, _ spaces: [ResolvedSpace],
     _ rows: OpaquePointer, _ firstRow: UInt64
@@ -110,7 +118,9 @@ extension OpenCLBackend {
           if let part = buffers[k] { parts.append(part) }
         }
         var end = row + 1
-        while end < count, (0..<operands).allSatisfy({ base(row, $0) == base(end, $0) }) {
+        while end < count, (0..<operands).allSatisfy({ base(row, $0) == base(end, $0) }),
+          !launch.accumulates(end, program)
+        {
           end += 1
         }
         for step in steps {

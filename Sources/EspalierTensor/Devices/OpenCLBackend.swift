@@ -6,7 +6,12 @@ import COpenCL
 final class OpenCLBackend: Backend, @unchecked Sendable {
   let device: Device
   let pool = MemoryPool()
-  static let planningAbilities = PlanningAbilities(fusions: [], rowsMixVariants: false)
+  static let planningAbilities = PlanningAbilities(
+    fusions: [], rowsMixVariants: false, hasThreadScratch: false)
+  /// Of devices that are CPUs: the items of fused kernels are too large and too few for a GPU.
+  static let planningAbilitiesOfCPUs = PlanningAbilities(
+    fusions: [.fuseReluDepthwisePointwiseNeedingDepthwise], rowsMixVariants: false,
+    hasThreadScratch: false)
   let context: OpaquePointer
   let description: esp_cl_device
   let programs: OpenCLPrograms

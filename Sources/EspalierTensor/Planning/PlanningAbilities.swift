@@ -4,11 +4,13 @@ struct PlanningAbilities: Sendable {
   var fusions: [Pass]
   /// Whether rows of one call may be of different variants of its kernel, such as 3x3 beside 5x5.
   var rowsMixVariants: Bool
+  /// Whether kernels have scratch of their own on each thread; else it is part of their workspace.
+  var hasThreadScratch: Bool
 }
 
 extension Device {
   /// What its kind of backend lets the planner do.
   var planningAbilities: PlanningAbilities {
-    isCPU ? CPUBackend.planningAbilities : OpenCLBackend.planningAbilities
+    isCPU ? CPUBackend.planningAbilities : OpenCLBackends.shared.planningAbilities(of: self)
   }
 }

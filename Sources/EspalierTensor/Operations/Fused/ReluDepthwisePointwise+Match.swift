@@ -3,10 +3,17 @@ extension Pass {
   ///
   /// What the backward needs of the chain is computed again there, so neither the ReLU's nor the
   /// depthwise result is kept.
-  static let fuseReluDepthwisePointwise = Pass(name: "fuse-relu-depthwise-pointwise") { graph in
-    var matcher = ReluDepthwisePointwiseMatcher(graph)
-    matcher.run()
-    graph = matcher.graph
+  static let fuseReluDepthwisePointwise = reluDepthwisePointwise(needsDepthwise: false)
+  /// Only where there is a depthwise convolution.
+  static let fuseReluDepthwisePointwiseNeedingDepthwise = reluDepthwisePointwise(
+    needsDepthwise: true)
+
+  private static func reluDepthwisePointwise(needsDepthwise: Bool) -> Pass {
+    Pass(name: "fuse-relu-depthwise-pointwise") { graph in
+      var matcher = ReluDepthwisePointwiseMatcher(graph, needsDepthwise: needsDepthwise)
+      matcher.run()
+      graph = matcher.graph
+    }
   }
 }
 
@@ -16,11 +23,13 @@ private struct ReluDepthwisePointwiseMatcher {
   private var makers: [Int32: Int] = [:]
   private var users: [Int32: [Int]] = [:]
   private var fixed: Set<Int32>
+  private let needsDepthwise: Bool
   private var removed: Set<Int> = []
   private var replacements: [Int: Graph.Node] = [:]
 
-  init(_ graph: Graph) {
+  init(_ graph: Graph, needsDepthwise: Bool) {
     self.graph = graph
+    self.needsDepthwise = needsDepthwise
     fixed = Set(graph.roots)
     for (index, node) in graph.nodes.enumerated() {
       for result in node.results { makers[result] = index }
@@ -72,6 +81,7 @@ private struct ReluDepthwisePointwiseMatcher {
         return chain
       }
     }
+    guard !needsDepthwise else { return nil }
     return input(of: t, FusedConvolutionShape(hasInputMoments: false, hasDepthwise: false))
   }
 

@@ -35,7 +35,7 @@ struct ReluDepthwisePointwise: Operation {
       .reluDepthwisePointwise, .float32,
       shape.inputs(builder) + [
         builder.result(0), builder.result(1), builder.result(2), workspace,
-      ], scalars: [builder.scalars[0]], row: row)
+      ], scalars: [builder.scalars[0]], row: row, openCL: shape.openCLForward(y))
   }
 
   func gradient(_ context: GradientContext) -> [Tensor?] {
@@ -78,7 +78,9 @@ struct ReluDepthwisePointwiseBackward: Operation {
     )
     let weights = shape.kernelH * shape.kernelW * x[1] + x[1] * y[1]
     let groups = max(1, min(x[0], Int(ESP_WEIGHT_GROUPS)))
-    let workspace = wantsWeights ? builder.workspace(groups * weights, .float32) : .absent
+    let scratch = builder.hasThreadScratch ? 0 : shape.openCLScratch(x, y)
+    let floats = scratch + (wantsWeights ? groups * weights : 0)
+    let workspace = floats > 0 ? builder.workspace(floats, .float32) : .absent
     var results = (0..<builder.resultTypes.count).map { builder.result($0) }
     let dx = wantsInput ? results.removeFirst() : .absent
     let dwd = wantsWeights && shape.hasDepthwise ? results.removeFirst() : .absent
@@ -95,7 +97,8 @@ struct ReluDepthwisePointwiseBackward: Operation {
       .reluDepthwisePointwiseBackward, .float32,
       shape.inputs(builder) + [
         result, mean, variance, gamma, sums, upstream, dx, dwd, dwp, workspace,
-      ], scalars: [builder.scalars[0], builder.scalars[1]], row: row)
+      ], scalars: [builder.scalars[0], builder.scalars[1]], row: row,
+      openCL: shape.openCLBackward(x, y, wantsWeights: wantsWeights))
   }
 
   func gradient(_ context: GradientContext) -> [Tensor?] {
