@@ -6,7 +6,8 @@
 #define ESP_PIXELS 64  // of an elementwise item
 
 // Σ x and Σ x² of n channels of one image, into q and q + channels.
-inline void esp_moments_of_image(const __global float *p, int xs, int pixels, int n, __global esp_sum *q, int channels) {
+inline void esp_moments_of_image(const __global float *p, int xs, int pixels, int n, __global esp_sum *q,
+                                 int channels) {
   esp_sum16_t sum = ESP_ZERO16, squares = ESP_ZERO16;
   if (n == 16) {
     for (int i = 0; i < pixels; i++, p += xs) {

@@ -1,5 +1,6 @@
-// y = pointwise(depthwise(relu(x̂))) and the moments of y, x̂ = x or x normalised. A row has a depthwise weight: without
-// one the separate kernels are as fast forward and faster backward (PoCL: 1.1 and 0.8 times).
+// y = pointwise(depthwise(relu(x̂))) and the moments of y; x̂ is x or x normalised.
+//
+// A row has a depthwise weight: without one the separate kernels take as long forward and less backward on PoCL.
 //
 // Item: one image row of y. Eight pixels x 16 channels of t are made in registers, as in depthwise_conv2d.cl, and
 // multiplied at once: neither relu(x̂) nor t reaches memory. y accumulates in place over blocks of 16 channels of t.
@@ -38,8 +39,8 @@ inline float16 esp_fused_pixel(const __global float *image, const __global float
 }
 
 // Adds eight pixels of t (`terms` channels) times rows of the weights to `n` channels of y; `first`: instead of adding.
-inline void esp_fused_multiply(const float *t, const __global float *weight, int k, int terms, __global float *q, int ys,
-                               int n, int count, bool first) {
+inline void esp_fused_multiply(const float *t, const __global float *weight, int k, int terms, __global float *q,
+                               int ys, int n, int count, bool first) {
   float16 acc[8];
   if (first) {
     ESP_UNROLL for (int i = 0; i < 8; i++) acc[i] = 0.0f;

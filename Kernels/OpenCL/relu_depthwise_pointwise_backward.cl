@@ -18,8 +18,8 @@ inline float16 esp_fused_dy(const esp_fused_norm *norm, const __global float *y,
 
 // partial[j, ·] += Σ_p t[p, j]·dy[p, ·] for 16 channels j of t; `first`: instead of adding.
 inline void esp_fused_outer(const __global float *t, const esp_fused_norm *norm, const __global float *y, int ys,
-                            const __global float *dz, int zs, int pixels, __global float *partial, int k, int rows, int n,
-                            bool first) {
+                            const __global float *dz, int zs, int pixels, __global float *partial, int k, int rows,
+                            int n, bool first) {
   float16 acc[16];
   ESP_UNROLL for (int j = 0; j < 16; j++) acc[j] = 0.0f;
   for (int i = 0; i < pixels; i++, t += 16, y += ys, dz += zs) {
@@ -53,8 +53,8 @@ inline void esp_fused_inward(const float16 *block, const esp_fused_norm *norm, c
 }
 
 // The gradients of one image to the taps and to x, any shape; t or dt is [oh·ow, 16].
-inline void esp_fused_taps(const __global float *image, int xs, const __global float *dt, int h, int w, int c, int r, int s,
-                           int oh, int ow, int stride, int pad, int dilation, int n, float16 centre, float16 scale,
+inline void esp_fused_taps(const __global float *image, int xs, const __global float *dt, int h, int w, int c, int r,
+                           int s, int oh, int ow, int stride, int pad, int dilation, int n, float16 centre, float16 scale,
                            __global float *partial, bool first) {
   for (int tap = 0; tap < r * s; tap++, partial += c) {
     const int row = tap / s * dilation - pad, column = tap % s * dilation - pad;
@@ -154,7 +154,8 @@ inline float16 esp_fused_input_pixel(const __global float *dt, const __global fl
             }                                                                                      \
             const int ys = row->operand[5].stride;                                                 \
             if (pass == 0) {                                                                       \
-              esp_fused_outer(t, &norm, yb, ys, zb, zs, pixels, partial - c0 + r * s * c + (long)c0 * k + k0, k, n, kn, first); \
+              __global float *to = partial - c0 + r * s * c + (long)c0 * k + k0;                   \
+              esp_fused_outer(t, &norm, yb, ys, zb, zs, pixels, to, k, n, kn, first);              \
               continue;                                                                            \
             }                                                                                      \
             float16 *here = block + b % ESP_FUSED_BLOCKS * 16;                                     \
@@ -211,9 +212,9 @@ ESP_FUSED_BACKWARD(esp_relu_depthwise_pointwise_backward, false, , float16 acc[8
     vstore16(first ? sum : vload16(0, to + kx * c) + sum, 0, to + kx * c);                         \
   }
 #define ESP_FUSED_BACKWARD_FIXED(K, D, S, suffix, LOAD)                                            \
-  ESP_FUSED_BACKWARD(esp_relu_depthwise_pointwise_backward_k##K##_d##D##_s##S##suffix, true, ESP_DW_FORWARD_ROWS(D, S), \
-                     ESP_DW_FORWARD_TILE(K, D, S, LOAD), ESP_DW_WEIGHT_START(K, D, S), ESP_DW_WEIGHT_IMAGE(K, D, S, LOAD), \
-                     ESP_FUSED_ADD_TAPS(K), ESP_DW_BACKWARD_BODY(K, D, S, ESP_FUSED_MASKED))
+  ESP_FUSED_BACKWARD(esp_relu_depthwise_pointwise_backward_k##K##_d##D##_s##S##suffix, true,       \
+                     ESP_DW_FORWARD_ROWS(D, S), ESP_DW_FORWARD_TILE(K, D, S, LOAD),                \
+                     ESP_DW_WEIGHT_START(K, D, S), ESP_DW_WEIGHT_IMAGE(K, D, S, LOAD), ESP_FUSED_ADD_TAPS(K), ESP_DW_BACKWARD_BODY(K, D, S, ESP_FUSED_MASKED))
 ESP_FUSED_BACKWARD_FIXED(3, 1, 1, , ESP_FUSED_RELU)
 ESP_FUSED_BACKWARD_FIXED(3, 1, 2, , ESP_FUSED_RELU)
 ESP_FUSED_BACKWARD_FIXED(3, 2, 1, , ESP_FUSED_RELU)
@@ -238,11 +239,14 @@ __kernel void esp_relu_depthwise_pointwise_backward_merge(
     for (int of = 0; of < 2; of++) {
       if (!ESP_HERE(12 + of)) continue;
       __global float *gradient = of == 0 ? ESP_AT(depthwise_gradient, 12) : ESP_AT(pointwise_gradient, 13) - taps;
-      const int begin = max(item * ESP_CHUNK, of == 0 ? 0 : taps), end = min((item + 1) * ESP_CHUNK, of == 0 ? taps : size);
+      const int begin = max(item * ESP_CHUNK, of == 0 ? 0 : taps);
+      const int end = min((item + 1) * ESP_CHUNK, of == 0 ? taps : size);
       for (int i = begin; i < end; i += 16) {
         const int n = min(16, end - i);
         float16 sum = 0.0f;
-        for (int part = 0; part < parts; part++) sum += esp_load_float(ESP_AT(workspace, 14) + (long)part * size + i, n);
+        for (int part = 0; part < parts; part++) {
+          sum += esp_load_float(ESP_AT(workspace, 14) + (long)part * size + i, n);
+        }
         esp_store_float(sum, gradient + i, n);
       }
     }

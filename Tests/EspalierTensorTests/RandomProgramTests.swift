@@ -66,6 +66,15 @@ struct RandomProgramTests {
       let t = conv2d(relu(p), depthwise, padding: 1, dilation: 2, groups: 2)
       return batchNorm(conv2d(t, pointwise))
     case 15:
+      // Branches of one source.
+      let (wide, narrow) = (v.w.tensor, v.u.tensor)
+      let branches = [(wide, narrow), (narrow, wide)].map { a, b in
+        let depthwise = a.slice(starts: [0, 0, 0, 0], sizes: [2, 1, 2, 2])
+        let t = conv2d(relu(p), depthwise, padding: 1, dilation: 2, groups: 2)
+        return batchNorm(conv2d(t, b.slice(starts: [0, 0, 0, 0], sizes: [2, 2, 1, 1])))
+      }
+      return addAll(branches + [q])
+    case 16:
       // A node of two mixtures; one of their terms is in both.
       let (weights, shared) = (softmax(v.a.tensor), batchNorm(p))
       return addAll([
@@ -95,7 +104,7 @@ struct RandomProgramTests {
           for _ in 0..<(4 + choices.next(16)) {
             let p = values[choices.next(values.count)]
             let q = values[choices.next(values.count)]
-            let y = operation(choices.next(17), p, q, v)
+            let y = operation(choices.next(18), p, q, v)
             let (cut, read, keep) = (choices.next(3), choices.next(6), choices.next(4))
             if cuts && cut == 0 { Recorder.current.mark(cut: true, identity: 4) }
             if reads && read == 0 { _ = try y.scalars() as [Float] }

@@ -8,8 +8,9 @@ final class CPUBackend: Backend, @unchecked Sendable {
   let device = Device.cpu
   let pool = MemoryPool()
   static let planningAbilities = PlanningAbilities(
-    fusions: [.fuseCombineSums, .fuseReluDepthwisePointwise, .fuseCombine], rowsMixVariants: true,
-    hasThreadScratch: true)
+    fusions: [
+      .fuseCombineSums, .fuseReluDepthwisePointwise, .fuseCombine, .sumSourceGradients,
+    ], rowsMixVariants: true, hasThreadScratch: true)
 
   func allocate(_ byteCount: Int) throws(DeviceError) -> UnsafeMutableRawPointer {
     var pointer: UnsafeMutableRawPointer?

@@ -20,9 +20,7 @@ extension Pass {
 /// Finds the chains and puts the fused operations in their place.
 private struct ReluDepthwisePointwiseMatcher {
   var graph: Graph
-  private var makers: [Int32: Int] = [:]
-  private var users: [Int32: [Int]] = [:]
-  private var fixed: Set<Int32>
+  private let index: GraphIndex
   private let needsDepthwise: Bool
   private var removed: Set<Int> = []
   private var replacements: [Int: Graph.Node] = [:]
@@ -30,24 +28,20 @@ private struct ReluDepthwisePointwiseMatcher {
   init(_ graph: Graph, needsDepthwise: Bool) {
     self.graph = graph
     self.needsDepthwise = needsDepthwise
-    fixed = Set(graph.roots)
-    for (index, node) in graph.nodes.enumerated() {
-      for result in node.results { makers[result] = index }
-      for operand in Set(node.operands) { users[operand, default: []].append(index) }
-    }
+    index = GraphIndex(graph)
   }
 
   mutating func run() {
-    for index in graph.nodes.indices where !removed.contains(index) {
-      let node = graph.nodes[index]
+    for number in graph.nodes.indices where !removed.contains(number) {
+      let node = graph.nodes[number]
       guard node.results.first.map({ graph.types[Int($0)].dtype == .float32 }) ?? false else {
         continue
       }
-      if node.operation is ChannelMoments && !node.isBackward { fuseForward(index) }
-      if node.operation is BatchNormBackward { fuseBackward(index) }
+      if node.operation is ChannelMoments && !node.isBackward { fuseForward(number) }
+      if node.operation is BatchNormBackward { fuseBackward(number) }
     }
-    graph.nodes = graph.nodes.indices.compactMap { index in
-      replacements[index] ?? (removed.contains(index) ? nil : graph.nodes[index])
+    graph.nodes = graph.nodes.indices.compactMap { number in
+      replacements[number] ?? (removed.contains(number) ? nil : graph.nodes[number])
     }
   }
 
@@ -56,12 +50,14 @@ private struct ReluDepthwisePointwiseMatcher {
   /// What a pointwise convolution's input comes from.
   private struct Chain {
     var shape: FusedConvolutionShape
+    var source: FusedSource
     /// x, moments, depthwise weight.
     var operands: [Int32]
-    var epsilon: Float
   }
 
-  private func node(making value: Int32) -> Graph.Node? { makers[value].map { graph.nodes[$0] } }
+  private func node(making value: Int32) -> Graph.Node? {
+    index.maker(of: value).map { graph.nodes[$0] }
+  }
 
   /// Follows t back through the depthwise convolution and the ReLU to the input.
   private func chain(to t: Int32) -> Chain? {
@@ -72,7 +68,7 @@ private struct ReluDepthwisePointwiseMatcher {
       guard g.groups == x.shape[1], w.shape[0] == x.shape[1], w.shape[1] == 1, g.groups > 1,
         g.strideH == g.strideW, g.padH == g.padW, g.dilationH == g.dilationW
       else { return nil }
-      var shape = FusedConvolutionShape(hasInputMoments: false, hasDepthwise: true)
+      var shape = FusedConvolutionShape(hasDepthwise: true)
       (shape.kernelH, shape.kernelW) = (w.shape[2], w.shape[3])
       (shape.stride, shape.pad, shape.dilation) = (g.strideH, g.padH, g.dilationH)
       return input(of: maker.operands[0], shape).map { chain in
@@ -82,7 +78,7 @@ private struct ReluDepthwisePointwiseMatcher {
       }
     }
     guard !needsDepthwise else { return nil }
-    return input(of: t, FusedConvolutionShape(hasInputMoments: false, hasDepthwise: false))
+    return input(of: t, FusedConvolutionShape(hasDepthwise: false))
   }
 
   /// The operand of the ReLU that makes `r`, normalised on load where a batch norm makes it.
@@ -90,14 +86,13 @@ private struct ReluDepthwisePointwiseMatcher {
     guard let relu = node(making: r), (relu.operation as? Unary)?.kind == .relu else { return nil }
     let x = relu.operands[0]
     if let normalize = node(making: x), let operation = normalize.operation as? Normalize,
-      operation.isOfBatch, !operation.isAffine, !fixed.contains(x)
+      operation.isOfBatch, !operation.isAffine, !index.roots.contains(x)
     {
-      var shape = shape
-      shape.hasInputMoments = true
       return Chain(
-        shape: shape, operands: normalize.operands, epsilon: operation.epsilon)
+        shape: shape, source: FusedSource(hasMoments: true, epsilon: operation.epsilon),
+        operands: normalize.operands)
     }
-    return Chain(shape: shape, operands: [x], epsilon: 0)
+    return Chain(shape: shape, source: FusedSource(), operands: [x])
   }
 
   private func isPointwise(_ geometry: ConvolutionGeometry, _ weight: Int32) -> Bool {
@@ -108,18 +103,18 @@ private struct ReluDepthwisePointwiseMatcher {
 
   // MARK: Forward
 
-  private mutating func fuseForward(_ index: Int) {
-    let moments = graph.nodes[index]
+  private mutating func fuseForward(_ number: Int) {
+    let moments = graph.nodes[number]
     let y = moments.operands[0]
-    guard let at = makers[y], let convolution = graph.nodes[at].operation as? Conv2d,
+    guard let at = index.maker(of: y), let convolution = graph.nodes[at].operation as? Conv2d,
       isPointwise(convolution.geometry, graph.nodes[at].operands[1]),
       let chain = chain(to: graph.nodes[at].operands[0]), replacements[at] == nil
     else { return }
     replacements[at] = Graph.Node(
-      operation: ReluDepthwisePointwise(shape: chain.shape),
+      operation: ReluDepthwisePointwise(source: chain.source, shape: chain.shape),
       operands: chain.operands + [graph.nodes[at].operands[1]], results: [y] + moments.results,
-      scalars: [Scalar(chain.epsilon)], isBackward: false, origin: graph.nodes[at].origin)
-    removed.insert(index)
+      scalars: [], isBackward: false, origin: graph.nodes[at].origin)
+    removed.insert(number)
   }
 
   // MARK: Backward
@@ -128,9 +123,9 @@ private struct ReluDepthwisePointwiseMatcher {
   private func users<A: Operation, B: Operation>(
     of value: Int32, _ a: A.Type, _ b: B.Type
   ) -> (a: Int?, b: Int?)? {
-    guard !fixed.contains(value) else { return nil }
+    guard !index.roots.contains(value) else { return nil }
     var found: (a: Int?, b: Int?) = (nil, nil)
-    for user in users[value] ?? [] {
+    for user in index.users(of: value) {
       if graph.nodes[user].operation is A, found.a == nil {
         found.a = user
       } else if graph.nodes[user].operation is B, found.b == nil {
@@ -142,8 +137,8 @@ private struct ReluDepthwisePointwiseMatcher {
     return found
   }
 
-  private mutating func fuseBackward(_ index: Int) {
-    let norm = graph.nodes[index]
+  private mutating func fuseBackward(_ number: Int) {
+    let norm = graph.nodes[number]
     guard let operation = norm.operation as? BatchNormBackward,
       let first = users(of: norm.results[0], Conv2dBackwardInput.self, Conv2dBackwardWeight.self),
       let at = first.a, let inward = graph.nodes[at].operation as? Conv2dBackwardInput,
@@ -176,30 +171,30 @@ private struct ReluDepthwisePointwiseMatcher {
       guard let mask else { return }
       chain = input(
         of: graph.nodes[mask].operands[1],
-        FusedConvolutionShape(hasInputMoments: false, hasDepthwise: false))
+        FusedConvolutionShape(hasDepthwise: false))
     }
     guard let chain, let mask, isOwnResult(norm.operands[0], pointwise, chain) else { return }
     if let b = first.b { weightGradients.append(graph.nodes[b].results[0]) }
     matched.append(mask)
-    replacements[index] = Graph.Node(
-      operation: ReluDepthwisePointwiseBackward(
-        shape: chain.shape, isAffine: operation.isAffine, wantsInput: true,
-        wantsWeights: first.b != nil),
+    let branch = ReluDepthwisePointwiseBackward.Branch(
+      shape: chain.shape, isAffine: operation.isAffine, wantsWeights: first.b != nil,
+      epsilon: operation.epsilon)
+    replacements[number] = Graph.Node(
+      operation: ReluDepthwisePointwiseBackward(source: chain.source, branches: [branch]),
       operands: chain.operands + [pointwise, norm.operands[0], norm.operands[2], norm.operands[3]]
         + [norm.operands[4]] + (operation.isAffine ? [norm.operands[5]] : []) + [norm.operands[1]],
-      results: graph.nodes[mask].results + weightGradients,
-      scalars: [Scalar(chain.epsilon), Scalar(operation.epsilon)], isBackward: true,
+      results: graph.nodes[mask].results + weightGradients, scalars: [], isBackward: true,
       origin: norm.origin)
     removed.formUnion(matched)
   }
 
   /// The ReLU mask that is the only user of a value.
   private func maskOnly(_ value: Int32) -> Int? {
-    guard !fixed.contains(value), let list = users[value], list.count == 1,
-      (graph.nodes[list[0]].operation as? Binary)?.kind == .reluMask,
-      graph.nodes[list[0]].operands[0] == value
+    guard let user = index.onlyUser(of: value),
+      (graph.nodes[user].operation as? Binary)?.kind == .reluMask,
+      graph.nodes[user].operands[0] == value
     else { return nil }
-    return list[0]
+    return user
   }
 
   private func depthwiseChain(_ inward: Graph.Node, r: Int32) -> Chain? {
@@ -208,7 +203,7 @@ private struct ReluDepthwisePointwiseMatcher {
     guard g.groups > 1, g.groups == operation.shape[1], w[0] == operation.shape[1], w[1] == 1,
       g.strideH == g.strideW, g.padH == g.padW, g.dilationH == g.dilationW
     else { return nil }
-    var shape = FusedConvolutionShape(hasInputMoments: false, hasDepthwise: true)
+    var shape = FusedConvolutionShape(hasDepthwise: true)
     (shape.kernelH, shape.kernelW) = (w[2], w[3])
     (shape.stride, shape.pad, shape.dilation) = (g.strideH, g.padH, g.dilationH)
     return input(of: r, shape).map { chain in
@@ -220,10 +215,11 @@ private struct ReluDepthwisePointwiseMatcher {
 
   /// Whether `y` is what the chain and the pointwise weight make: the backward computes from them.
   private func isOwnResult(_ y: Int32, _ pointwise: Int32, _ chain: Chain) -> Bool {
-    guard let at = makers[y] else { return false }
+    guard let at = index.maker(of: y) else { return false }
     let maker = replacements[at] ?? graph.nodes[at]
     if let fused = maker.operation as? ReluDepthwisePointwise {
-      return fused.shape == chain.shape && maker.operands == chain.operands + [pointwise]
+      return fused.shape == chain.shape && fused.source == chain.source
+        && maker.operands == chain.operands + [pointwise]
     }
     return false
   }

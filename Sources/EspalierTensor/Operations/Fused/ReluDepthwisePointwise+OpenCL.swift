@@ -4,15 +4,17 @@ import CKernels
 extension FusedConvolutionShape {
   private static let stem = "esp_relu_depthwise_pointwise"
 
-  func openCLForward(_ y: Shape) -> OpenCLCall {
-    .kernel(openCLName(""), items: y[0] * y[2])
+  func openCLForward(_ source: FusedSource, _ y: Shape) -> OpenCLCall {
+    .kernel(openCLName("", source), items: y[0] * y[2])
       .then("\(Self.stem)_moments", items: y[0] * vectors(y[1]))
       .then("\(Self.stem)_merge", items: vectors(y[1]))
   }
 
-  func openCLBackward(_ x: Shape, _ y: Shape, wantsWeights: Bool) -> OpenCLCall {
+  func openCLBackward(
+    _ source: FusedSource, _ x: Shape, _ y: Shape, wantsWeights: Bool
+  ) -> OpenCLCall {
     let groups = min(x[0], Int(ESP_WEIGHT_GROUPS))
-    let call = OpenCLCall.kernel(openCLName("_backward"), items: groups * vectors(x[1]))
+    let call = OpenCLCall.kernel(openCLName("_backward", source), items: groups * vectors(x[1]))
     guard wantsWeights else { return call }
     let weights = kernelH * kernelW * x[1] + x[1] * y[1]
     return call.then("\(Self.stem)_backward_merge", items: elementwiseItems(weights))
@@ -25,12 +27,12 @@ extension FusedConvolutionShape {
 
   /// The kernel for this shape, kernel size, dilation and stride in its name where one was made for
   /// them; `_n` normalises the input on load.
-  private func openCLName(_ direction: String) -> String {
+  private func openCLName(_ direction: String, _ source: FusedSource) -> String {
     let isMade = kernelH == kernelW && [3, 5].contains(kernelH) && stride <= 2 && dilation <= 2
-    guard isMade, !hasInputMoments || (stride == 1 && dilation == 1) else {
+    guard isMade, !source.hasMoments || (stride == 1 && dilation == 1) else {
       return Self.stem + direction
     }
-    let suffix = hasInputMoments ? "_n" : ""
+    let suffix = source.hasMoments ? "_n" : ""
     return "\(Self.stem)\(direction)_k\(kernelH)_d\(dilation)_s\(stride)\(suffix)"
   }
 }

@@ -3,21 +3,17 @@ import CKernels
 /// ReLU, depthwise and pointwise convolution and the moments of the result, image by image.
 ///
 /// Operands: x; where the input is normalised on load its mean and variance; the depthwise weight
-/// if there is one; the pointwise weight. Results: y, mean, variance. Scalar: ε of the input's batch
-/// norm.
+/// if there is one; the pointwise weight. Results: y, mean, variance.
 struct ReluDepthwisePointwise: Operation {
   static let stem = "relu_depthwise_pointwise"
-  static let takesConvolutionWeights = true
+  let source: FusedSource
   let shape: FusedConvolutionShape
 
   func resultTypes(_ operands: [TensorType]) -> [TensorType] {
     let x = operands[0]
-    let k = operands[shape.pointwiseIndex].shape[0]
+    let k = operands[operands.count - 1].shape[0]
     let moments = TensorType([k], x.dtype)
     return [TensorType(shape.result(x.shape, k), x.dtype), moments, moments]
-  }
-  func requiredLayout(at index: Int) -> LayoutRequirement {
-    index >= shape.weightsIndex ? .convolutionWeight : .standard
   }
 
   func emit(into builder: inout LaunchBuilder) {
@@ -31,11 +27,12 @@ struct ReluDepthwisePointwise: Operation {
     (row.stride, row.pad, row.dilation) = (
       Int32(shape.stride), Int32(shape.pad), Int32(shape.dilation)
     )
+    var operands = OperandSequence(builder)
+    let inputs = source.inputs(&operands) + shape.weights(&operands)
     builder.emit(
       .reluDepthwisePointwise, .float32,
-      shape.inputs(builder) + [
-        builder.result(0), builder.result(1), builder.result(2), workspace,
-      ], scalars: [builder.scalars[0]], row: row, openCL: shape.openCLForward(y))
+      inputs + [builder.result(0), builder.result(1), builder.result(2), workspace],
+      scalars: [Scalar(source.epsilon)], row: row, openCL: shape.openCLForward(source, y))
   }
 
   func gradient(_ context: GradientContext) -> [Tensor?] {
@@ -43,32 +40,80 @@ struct ReluDepthwisePointwise: Operation {
   }
 }
 
-/// The backward of the same, through the batch norm of y.
+/// The backward of any number of them that have one source, each through the batch norm of its y.
 ///
-/// Operands: those of the forward, then y, mean, variance and sums of the batch norm, γ if it is
-/// affine, and the upstream gradient. Results: dx if wanted, then the weights' gradients if wanted.
-/// Scalars: ε of the input's batch norm and of y's.
+/// Operands: x and the moments that it is normalised by; then for each branch its weights, y, the
+/// mean, variance and sums of its batch norm, γ if that is affine, and the upstream gradient.
+/// Results: dx, the sum over all branches; for each branch the gradients of its weights if wanted.
 struct ReluDepthwisePointwiseBackward: Operation {
   static let stem = "relu_depthwise_pointwise"
-  static let takesConvolutionWeights = true
-  let shape: FusedConvolutionShape
-  let isAffine: Bool
-  let wantsInput: Bool
-  let wantsWeights: Bool
+  let source: FusedSource
+  var branches: [Branch]
+
+  struct Branch: Hashable, Sendable {
+    var shape: FusedConvolutionShape
+    var isAffine: Bool
+    var wantsWeights: Bool
+    /// ε of the batch norm of y.
+    var epsilon: Float
+  }
 
   func resultTypes(_ operands: [TensorType]) -> [TensorType] {
-    var types: [TensorType] = wantsInput ? [operands[0]] : []
-    if wantsWeights { types += operands[shape.weightsIndex...shape.pointwiseIndex] }
+    var types = [operands[0]]
+    var first = source.operandCount
+    for branch in branches {
+      let weights = branch.shape.hasDepthwise ? 2 : 1
+      if branch.wantsWeights { types += operands[first..<first + weights] }
+      first += weights + (branch.isAffine ? 6 : 5)
+    }
     return types
-  }
-  func requiredLayout(at index: Int) -> LayoutRequirement {
-    index >= shape.weightsIndex && index <= shape.pointwiseIndex ? .convolutionWeight : .standard
   }
 
   func emit(into builder: inout LaunchBuilder) {
+    var operands = OperandSequence(builder)
+    let inputs = source.inputs(&operands)
+    var result = 1
+    func next(if isThere: Bool) -> Operand {
+      defer { result += isThere ? 1 : 0 }
+      return isThere ? builder.result(result) : .absent
+    }
     let x = builder.operandTypes[0].shape
-    let first = shape.pointwiseIndex + 1
-    let y = builder.operandTypes[first].shape
+    var openCL: OpenCLCall?
+    var rows:
+      [(
+        operands: [Operand], scalars: [Scalar], row: esp_relu_depthwise_pointwise_backward_row
+      )] = []
+    for branch in branches {
+      let weights = branch.shape.weights(&operands)
+      let y = operands.nextType.shape
+      let row = row(branch.shape, x, y)
+      openCL = branch.shape.openCLBackward(source, x, y, wantsWeights: branch.wantsWeights)
+      let norm = [operands.next(), operands.next(), operands.next()]
+      let sums = operands.next()
+      let gamma = operands.next(if: branch.isAffine)
+      let upstream = operands.next()
+      let dwd = next(if: branch.wantsWeights && branch.shape.hasDepthwise)
+      let dwp = next(if: branch.wantsWeights)
+      let groups = max(1, min(row.n, ESP_WEIGHT_GROUPS))
+      let partials = branch.wantsWeights ? groups * (row.r * row.s * row.c + row.c * row.k) : 0
+      let scratch = builder.hasThreadScratch ? 0 : branch.shape.openCLScratch(x, y)
+      let size = Int(partials) + scratch
+      let workspace = size > 0 ? builder.workspace(size, .float32) : .absent
+      rows.append(
+        (
+          inputs + weights + norm
+            + [gamma, sums, upstream, builder.result(0).accumulating(!rows.isEmpty)]
+            + [dwd, dwp, workspace], [Scalar(source.epsilon), Scalar(branch.epsilon)], row
+        ))
+    }
+    // On OpenCL branches of one call would have to be of one shape.
+    builder.emitRows(
+      .reluDepthwisePointwiseBackward, .float32, rows, openCL: rows.count == 1 ? openCL : nil)
+  }
+
+  private func row(_ shape: FusedConvolutionShape, _ x: Shape, _ y: Shape)
+    -> esp_relu_depthwise_pointwise_backward_row
+  {
     var row = esp_relu_depthwise_pointwise_backward_row()
     (row.n, row.c, row.h, row.w) = (Int32(x[0]), Int32(x[1]), Int32(x[2]), Int32(x[3]))
     (row.k, row.oh, row.ow) = (Int32(y[1]), Int32(y[2]), Int32(y[3]))
@@ -76,29 +121,7 @@ struct ReluDepthwisePointwiseBackward: Operation {
     (row.stride, row.pad, row.dilation) = (
       Int32(shape.stride), Int32(shape.pad), Int32(shape.dilation)
     )
-    let weights = shape.kernelH * shape.kernelW * x[1] + x[1] * y[1]
-    let groups = max(1, min(x[0], Int(ESP_WEIGHT_GROUPS)))
-    let scratch = builder.hasThreadScratch ? 0 : shape.openCLScratch(x, y)
-    let floats = scratch + (wantsWeights ? groups * weights : 0)
-    let workspace = floats > 0 ? builder.workspace(floats, .float32) : .absent
-    var results = (0..<builder.resultTypes.count).map { builder.result($0) }
-    let dx = wantsInput ? results.removeFirst() : .absent
-    let dwd = wantsWeights && shape.hasDepthwise ? results.removeFirst() : .absent
-    let dwp = wantsWeights ? results.removeFirst() : .absent
-    var index = first
-    func next() -> Operand {
-      defer { index += 1 }
-      return builder.operand(index)
-    }
-    let (result, mean, variance, sums) = (next(), next(), next(), next())
-    let gamma = isAffine ? next() : .absent
-    let upstream = next()
-    builder.emit(
-      .reluDepthwisePointwiseBackward, .float32,
-      shape.inputs(builder) + [
-        result, mean, variance, gamma, sums, upstream, dx, dwd, dwp, workspace,
-      ], scalars: [builder.scalars[0], builder.scalars[1]], row: row,
-      openCL: shape.openCLBackward(x, y, wantsWeights: wantsWeights))
+    return row
   }
 
   func gradient(_ context: GradientContext) -> [Tensor?] {
@@ -106,18 +129,28 @@ struct ReluDepthwisePointwiseBackward: Operation {
   }
 }
 
-/// What both directions share: which operands there are, and the depthwise kernel.
+/// What the fused convolutions read: x, perhaps normalised on load.
+struct FusedSource: Hashable, Sendable {
+  var hasMoments = false
+  /// Of the batch norm; 0 without one.
+  var epsilon: Float = 0
+
+  var operandCount: Int { hasMoments ? 3 : 1 }
+
+  /// x, mean and variance, in the order of the rows.
+  func inputs(_ operands: inout OperandSequence) -> [Operand] {
+    [operands.next(), operands.next(if: hasMoments), operands.next(if: hasMoments)]
+  }
+}
+
+/// The depthwise kernel of a fused convolution, if it has one.
 struct FusedConvolutionShape: Hashable, Sendable {
-  var hasInputMoments: Bool
   var hasDepthwise: Bool
   var kernelH = 1
   var kernelW = 1
   var stride = 1
   var pad = 0
   var dilation = 1
-
-  var weightsIndex: Int { hasInputMoments ? 3 : 1 }
-  var pointwiseIndex: Int { weightsIndex + (hasDepthwise ? 1 : 0) }
 
   func result(_ x: Shape, _ k: Int) -> Shape {
     [
@@ -126,13 +159,27 @@ struct FusedConvolutionShape: Hashable, Sendable {
     ]
   }
 
-  /// Input, its moments and the weights, in the order of the rows.
-  func inputs(_ builder: LaunchBuilder) -> [Operand] {
-    [
-      builder.operand(0), hasInputMoments ? builder.operand(1) : .absent,
-      hasInputMoments ? builder.operand(2) : .absent,
-      hasDepthwise ? builder.operand(weightsIndex) : .absent, builder.operand(pointwiseIndex),
-    ]
+  /// Depthwise and pointwise weight, in the order of the rows.
+  func weights(_ operands: inout OperandSequence) -> [Operand] {
+    [operands.next(if: hasDepthwise), operands.next()]
+  }
+}
+
+/// Hands out an operation's operands in order.
+struct OperandSequence {
+  private let builder: LaunchBuilder
+  private var index = 0
+
+  init(_ builder: LaunchBuilder) { self.builder = builder }
+
+  /// The type of the next operand.
+  var nextType: TensorType { builder.operandTypes[index] }
+
+  /// The next operand; absent, and none taken, where it is not there.
+  mutating func next(if isThere: Bool = true) -> Operand {
+    guard isThere else { return .absent }
+    defer { index += 1 }
+    return builder.operand(index)
   }
 }
 
