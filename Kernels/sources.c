@@ -1,5 +1,5 @@
 // The text of rows.h and of all OpenCL kernels, embedded, in the order they must be compiled: rows.h, common.cl, then
-// the stems, which depend on nothing else.
+// the stems, fused ones behind those that they take from.
 #include "include/CKernels.h"
 
 // Each text ends with a zero of its own.
@@ -45,6 +45,9 @@ static const char text_depthwise_conv2d[] = {
 static const char text_pointwise_conv2d[] = {
 #embed "OpenCL/pointwise_conv2d.cl" suffix(, 0)
 };
+static const char text_pool2d[] = {
+#embed "OpenCL/pool2d.cl" suffix(, 0)
+};
 static const char text_max_pool2d[] = {
 #embed "OpenCL/max_pool2d.cl" suffix(, 0)
 };
@@ -53,6 +56,12 @@ static const char text_avg_pool2d[] = {
 };
 static const char text_batch_norm[] = {
 #embed "OpenCL/batch_norm.cl" suffix(, 0)
+};
+static const char text_relu_depthwise_pointwise[] = {
+#embed "OpenCL/relu_depthwise_pointwise.cl" suffix(, 0)
+};
+static const char text_relu_depthwise_pointwise_backward[] = {
+#embed "OpenCL/relu_depthwise_pointwise_backward.cl" suffix(, 0)
 };
 static const char text_random[] = {
 #embed "OpenCL/random.cl" suffix(, 0)
@@ -83,9 +92,12 @@ static const struct {
     ESP_SOURCE("conv2d.cl", text_conv2d),
     ESP_SOURCE("depthwise_conv2d.cl", text_depthwise_conv2d),
     ESP_SOURCE("pointwise_conv2d.cl", text_pointwise_conv2d),
+    ESP_SOURCE("pool2d.cl", text_pool2d),
     ESP_SOURCE("max_pool2d.cl", text_max_pool2d),
     ESP_SOURCE("avg_pool2d.cl", text_avg_pool2d),
     ESP_SOURCE("batch_norm.cl", text_batch_norm),
+    ESP_SOURCE("relu_depthwise_pointwise.cl", text_relu_depthwise_pointwise),
+    ESP_SOURCE("relu_depthwise_pointwise_backward.cl", text_relu_depthwise_pointwise_backward),
     ESP_SOURCE("random.cl", text_random),
     ESP_SOURCE("gather.cl", text_gather),
     ESP_SOURCE("optimizer.cl", text_optimizer),

@@ -1,4 +1,4 @@
-// Average pooling, channels-last, and its gradient. Item: one image row x 16 channels.
+// Average pooling, channels-last, and its gradient.
 
 // One over the taps of a window that lie inside the image or, with count_include_pad, inside the padded image (in ceil
 // mode a window may reach beyond that too).
@@ -21,15 +21,13 @@ inline float16 esp_column(const __global float *top, int ix, int w, int height, 
 __kernel void esp_avg_pool2d(__global const float *restrict x, __global float *restrict y,
                              __global const esp_avg_pool2d_row *restrict rows) {
   ESP_ROW(esp_avg_pool2d_row);
-  const int h = row->h, w = row->w, c = row->c, r = row->r, s = row->s, oh = row->oh, ow = row->ow;
-  const int sh = row->stride_h, sw = row->stride_w, ph = row->pad_h, pw = row->pad_w, blocks = ESP_BLOCKS(c);
+  ESP_POOL_FIELDS
   const int xs = row->operand[0].stride, ys = row->operand[1].stride, include = row->count_include_pad;
   x = ESP_AT(x, 0);
   y = ESP_AT(y, 1);
   ESP_ITEMS(item, row->n * oh * blocks) {
-    const int block = item % blocks, line = item / blocks, oy = line % oh, image = line / oh;
-    const int c0 = block * 16, n = min(16, c - c0);
-    const int iy0 = oy * sh - ph, ky0 = max(0, -iy0), ky1 = min(r, h - iy0);
+    ESP_POOL_ITEM(oy, oh)
+    ESP_POOL_TAPS
     const __global float *image_x = x + (long)image * h * w * xs + c0;
     __global float *out = y + (long)line * ow * ys + c0;
     const __global float *top = image_x + (iy0 + ky0) * w * xs;
@@ -58,24 +56,17 @@ __kernel void esp_avg_pool2d(__global const float *restrict x, __global float *r
 __kernel void esp_avg_pool2d_backward(__global const float *restrict dy, __global float *restrict dx,
                                       __global const esp_avg_pool2d_row *restrict rows) {
   ESP_ROW(esp_avg_pool2d_row);
-  const int h = row->h, w = row->w, c = row->c, r = row->r, s = row->s, oh = row->oh, ow = row->ow;
-  const int sh = row->stride_h, sw = row->stride_w, ph = row->pad_h, pw = row->pad_w, blocks = ESP_BLOCKS(c);
+  ESP_POOL_FIELDS
   const int ys = row->operand[0].stride, xs = row->operand[1].stride, include = row->count_include_pad;
   dy = ESP_AT(dy, 0);
   dx = ESP_AT(dx, 1);
   ESP_ITEMS(item, row->n * h * blocks) {
-    const int block = item % blocks, line = item / blocks, iy = line % h, image = line / h;
-    const int c0 = block * 16, n = min(16, c - c0);
-    const int oy0 = max(0, (iy + ph - r + sh) / sh), oy1 = min(oh, (iy + ph) / sh + 1);
+    ESP_POOL_ITEM(iy, h)
     for (int ix = 0; ix < w; ix++) {
-      const int ox0 = max(0, (ix + pw - s + sw) / sw), ox1 = min(ow, (ix + pw) / sw + 1);
       float16 sum = 0.0f;
-      for (int oy = oy0; oy < oy1; oy++) {
-        for (int ox = ox0; ox < ox1; ox++) {
-          const float share = esp_window_share(oy * sh - ph, ox * sw - pw, r, s, h, w, ph, pw, include);
-          const long o = ((long)image * oh + oy) * ow + ox;
-          sum = fma(esp_load_float(dy + o * ys + c0, n), (float16)share, sum);
-        }
+      ESP_POOL_WINDOWS(ix) {
+        const float share = esp_window_share(oy * sh - ph, ox * sw - pw, r, s, h, w, ph, pw, include);
+        sum = fma(esp_load_float(dy + o * ys + c0, n), (float16)share, sum);
       }
       esp_store_float(sum, dx + ((long)line * w + ix) * xs + c0, n);
     }

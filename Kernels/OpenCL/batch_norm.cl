@@ -5,38 +5,59 @@
 
 #define ESP_PIXELS 64  // of an elementwise item
 
-// First of two: Σ x and Σ x² of each image. items: images · ((channels + 15) / 16)
+// Σ x and Σ x² of n channels of one image, into q and q + channels.
+inline void esp_moments_of_image(const __global float *p, int xs, int pixels, int n, __global esp_sum *q,
+                                 int channels) {
+  esp_sum16_t sum = ESP_ZERO16, squares = ESP_ZERO16;
+  if (n == 16) {
+    for (int i = 0; i < pixels; i++, p += xs) {
+      const float16 v = vload16(0, p);
+      sum = esp_add16(sum, v);
+      squares = esp_product16(squares, v, v);
+    }
+  } else {
+    for (int i = 0; i < pixels; i++, p += xs) {
+      const float16 v = esp_load_float(p, n);
+      sum = esp_add16(sum, v);
+      squares = esp_product16(squares, v, v);
+    }
+  }
+  esp_sum lanes[16];
+  esp_lanes16(sum, lanes);
+  for (int i = 0; i < n; i++) q[i] = lanes[i];
+  esp_lanes16(squares, lanes);
+  for (int i = 0; i < n; i++) q[channels + i] = lanes[i];
+}
+// Mean and variance of up to 16 channels from c0 on, of `count` elements each, from the images' partials.
+inline void esp_moments_of_images(const __global esp_sum *workspace, int images, float count, int channels, int c0,
+                                  __global float *mean, __global float *variance) {
+  for (int c = c0; c < min(channels, c0 + 16); c++) {
+    esp_sum sum = ESP_ZERO, squares = ESP_ZERO;
+    for (int image = 0; image < images; image++) {
+      const __global esp_sum *p = workspace + (long)image * 2 * channels + c;
+      sum = esp_add(sum, p[0]);
+      squares = esp_add(squares, p[channels]);
+    }
+    const esp_sum m = esp_divide(sum, count);
+    mean[c] = esp_narrow(m);
+    variance[c] = fmax(esp_narrow(esp_add(esp_divide(squares, count), esp_negate(esp_times(m, m)))), 0.0f);
+  }
+}
+
+#ifndef ESP_FUNCTIONS_ONLY
+// First of two. items: images · ((channels + 15) / 16)
 __kernel void esp_channel_moments(__global const float *restrict x, __global float *restrict mean,
                                   __global float *restrict variance, __global esp_sum *restrict workspace,
                                   __global const esp_channel_moments_row *restrict rows) {
   ESP_ROW(esp_channel_moments_row);
-  const int images = row->images, pixels = row->pixels, channels = row->channels, blocks = ESP_BLOCKS(channels);
+  const int pixels = row->pixels, channels = row->channels, blocks = ESP_BLOCKS(channels);
   const int xs = row->operand[0].stride;
   x = ESP_AT(x, 0);
   workspace = ESP_AT(workspace, 3);
-  ESP_ITEMS(item, images * blocks) {
-    const int image = item / blocks, c = item % blocks * 16, n = min(16, channels - c);
-    const __global float *p = x + (long)image * pixels * xs + c;
-    esp_sum16_t sum = ESP_ZERO16, squares = ESP_ZERO16;
-    if (n == 16) {
-      for (int i = 0; i < pixels; i++, p += xs) {
-        const float16 v = vload16(0, p);
-        sum = esp_add16(sum, v);
-        squares = esp_product16(squares, v, v);
-      }
-    } else {
-      for (int i = 0; i < pixels; i++, p += xs) {
-        const float16 v = esp_load_float(p, n);
-        sum = esp_add16(sum, v);
-        squares = esp_product16(squares, v, v);
-      }
-    }
-    esp_sum lanes[16];
-    __global esp_sum *q = workspace + (long)image * 2 * channels + c;
-    esp_lanes16(sum, lanes);
-    for (int i = 0; i < n; i++) q[i] = lanes[i];
-    esp_lanes16(squares, lanes);
-    for (int i = 0; i < n; i++) q[channels + i] = lanes[i];
+  ESP_ITEMS(item, row->images * blocks) {
+    const int image = item / blocks, c = item % blocks * 16;
+    esp_moments_of_image(x + (long)image * pixels * xs + c, xs, pixels, min(16, channels - c),
+                         workspace + (long)image * 2 * channels + c, channels);
   }
 }
 
@@ -47,21 +68,9 @@ __kernel void esp_channel_moments_merge(__global const float *restrict x, __glob
   ESP_ROW(esp_channel_moments_row);
   const int images = row->images, channels = row->channels;
   const float count = (float)images * (float)row->pixels;
-  mean = ESP_AT(mean, 1);
-  variance = ESP_AT(variance, 2);
-  workspace = ESP_AT(workspace, 3);
   ESP_ITEMS(item, ESP_BLOCKS(channels)) {
-    for (int c = item * 16; c < min(channels, item * 16 + 16); c++) {
-      esp_sum sum = ESP_ZERO, squares = ESP_ZERO;
-      for (int image = 0; image < images; image++) {
-        const __global esp_sum *p = workspace + (long)image * 2 * channels + c;
-        sum = esp_add(sum, p[0]);
-        squares = esp_add(squares, p[channels]);
-      }
-      const esp_sum m = esp_divide(sum, count);
-      mean[c] = esp_narrow(m);
-      variance[c] = fmax(esp_narrow(esp_add(esp_divide(squares, count), esp_negate(esp_times(m, m)))), 0.0f);
-    }
+    esp_moments_of_images(ESP_AT(workspace, 3), images, count, channels, item * 16, ESP_AT(mean, 1),
+                          ESP_AT(variance, 2));
   }
 }
 
@@ -207,3 +216,4 @@ __kernel void esp_running_update(__global float *restrict running_mean, __global
     }
   }
 }
+#endif

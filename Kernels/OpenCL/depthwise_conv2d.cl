@@ -140,12 +140,14 @@ inline void esp_dw_weight(const __global float *x, const __global float *dy, __g
     }                                                                                              \
   }
 
+#ifndef ESP_FUNCTIONS_ONLY
 // items: n · oh · ((c + 15) / 16)
 ESP_DW_FORWARD(esp_depthwise_conv2d, false, )
 // items: n · h · ((c + 15) / 16). Operands: dy, w, dx.
 ESP_DW_BACKWARD(esp_depthwise_conv2d_backward_input, false, )
 // First of two; the second is esp_conv2d_backward_weight_merge. items: min(n, 8) · r · ((c + 15) / 16)
 ESP_DW_WEIGHT(esp_depthwise_conv2d_backward_weight, false, )
+#endif
 
 // ---- fixed kernel size K, dilation D, stride S; T = 8 pixels at once ----
 
@@ -153,7 +155,9 @@ ESP_DW_WEIGHT(esp_depthwise_conv2d_backward_weight, false, )
 #define ESP_DW_COLUMNS(K, D, S) (7 * S + (K - 1) * D + 1)
 #define ESP_DW_MEETS(j, t, K, D, S) ((j) - (t) * S >= 0 && ((j) - (t) * S) % D == 0 && ((j) - (t) * S) / D < K)
 
-#define ESP_DW_FORWARD_TAPS(TEST, K, D, S)                                                         \
+// LOAD(p) is the input's vector at p, as it is or after what is fused.
+#define ESP_DW_PLAIN(p) vload16(0, p)
+#define ESP_DW_FORWARD_TAPS(TEST, K, D, S, LOAD)                                                   \
   for (int ky = ky0; ky < ky1; ky++) {                                                             \
     float16 tap[K];                                                                                \
     ESP_UNROLL for (int kx = 0; kx < K; kx++) tap[kx] = vload16(0, wc + (ky * K + kx) * c);        \
@@ -162,24 +166,29 @@ ESP_DW_WEIGHT(esp_depthwise_conv2d_backward_weight, false, )
       bool used = false;                                                                           \
       ESP_UNROLL for (int t = 0; t < 8; t++) used = used || ESP_DW_MEETS(j, t, K, D, S);           \
       if (!used || (TEST && (j < -ix0 || j >= w - ix0))) continue;                                 \
-      const float16 v = vload16(0, p + j * xs);                                                    \
+      const float16 v = LOAD(p + j * xs);                                                          \
       ESP_UNROLL for (int t = 0; t < 8; t++) {                                                     \
         if (ESP_DW_MEETS(j, t, K, D, S)) acc[t] = fma(v, tap[(j - t * S) / D], acc[t]);            \
       }                                                                                            \
     }                                                                                              \
   }
+// The rows of taps of output row oy, then acc: eight outputs from ox0 on.
+#define ESP_DW_FORWARD_ROWS(D, S)                                                                  \
+  const int iy0 = oy * S - ph, ky0 = iy0 < 0 ? (D - 1 - iy0) / D : 0;
+#define ESP_DW_FORWARD_TILE(K, D, S, LOAD)                                                         \
+  const int ky1 = h - 1 - iy0 < 0 ? 0 : min(K, (h - 1 - iy0) / D + 1), ix0 = ox0 * S - pw;         \
+  float16 acc[8];                                                                                  \
+  ESP_UNROLL for (int t = 0; t < 8; t++) acc[t] = 0.0f;                                            \
+  if (ix0 >= 0 && ix0 + ESP_DW_COLUMNS(K, D, S) <= w) {                                            \
+    ESP_DW_FORWARD_TAPS(0, K, D, S, LOAD)                                                          \
+  } else {                                                                                         \
+    ESP_DW_FORWARD_TAPS(1, K, D, S, LOAD)                                                          \
+  }
 #define ESP_DW_FORWARD_BODY(K, D, S)                                                               \
-  const int iy0 = oy * S - ph, ky0 = iy0 < 0 ? (D - 1 - iy0) / D : 0;                              \
-  const int ky1 = h - 1 - iy0 < 0 ? 0 : min(K, (h - 1 - iy0) / D + 1);                             \
+  ESP_DW_FORWARD_ROWS(D, S)                                                                        \
   for (int ox0 = 0; ox0 < ow; ox0 += 8) {                                                          \
-    const int ix0 = ox0 * S - pw, count = min(8, ow - ox0);                                        \
-    float16 acc[8];                                                                                \
-    ESP_UNROLL for (int t = 0; t < 8; t++) acc[t] = 0.0f;                                          \
-    if (ix0 >= 0 && ix0 + ESP_DW_COLUMNS(K, D, S) <= w) {                                          \
-      ESP_DW_FORWARD_TAPS(0, K, D, S)                                                              \
-    } else {                                                                                       \
-      ESP_DW_FORWARD_TAPS(1, K, D, S)                                                              \
-    }                                                                                              \
+    const int count = min(8, ow - ox0);                                                            \
+    ESP_DW_FORWARD_TILE(K, D, S, ESP_DW_PLAIN)                                                     \
     ESP_UNROLL for (int t = 0; t < 8; t++) {                                                       \
       if (t < count) vstore16(acc[t], 0, out + (long)(ox0 + t) * ys);                              \
     }                                                                                              \
@@ -206,7 +215,9 @@ ESP_DW_WEIGHT(esp_depthwise_conv2d_backward_weight, false, )
       }                                                                                            \
     }                                                                                              \
   }
-#define ESP_DW_BACKWARD_BODY(K, D, S)                                                              \
+// STORE(v, ix) is what goes to pixel ix of the row instead of v.
+#define ESP_DW_AS_IT_IS(v, ix) v
+#define ESP_DW_BACKWARD_BODY(K, D, S, STORE)                                                       \
   for (int ix0 = -(pw % S); ix0 < w; ix0 += 8) {                                                   \
     const int first = (ix0 + pw) / S - ESP_DW_REACH(K, D, S);                                      \
     float16 acc[8];                                                                                \
@@ -217,53 +228,60 @@ ESP_DW_WEIGHT(esp_depthwise_conv2d_backward_weight, false, )
       ESP_DW_BACKWARD_TAPS(1, K, D, S)                                                             \
     }                                                                                              \
     ESP_UNROLL for (int t = 0; t < 8; t++) {                                                       \
-      if (ix0 + t >= 0 && ix0 + t < w) vstore16(acc[t], 0, out + (long)(ix0 + t) * xs);            \
+      if (ix0 + t >= 0 && ix0 + t < w) vstore16(STORE(acc[t], ix0 + t), 0, out + (long)(ix0 + t) * xs); \
     }                                                                                              \
   }
 
 // Two accumulators a tap (even and odd pixels), else the additions wait for one another.
-#define ESP_DW_WEIGHT_TAPS(TEST, K, D, S)                                                          \
+#define ESP_DW_WEIGHT_TAPS(TEST, K, D, S, LOAD)                                                    \
   ESP_UNROLL for (int j = 0; j < ESP_DW_COLUMNS(K, D, S); j++) {                                   \
     bool used = false;                                                                             \
     ESP_UNROLL for (int t = 0; t < 8; t++) used = used || ESP_DW_MEETS(j, t, K, D, S);             \
     if (!used || (TEST && (j < -ix0 || j >= w - ix0))) continue;                                   \
-    const float16 v = vload16(0, p + j * xs);                                                      \
+    const float16 v = LOAD(p + j * xs);                                                            \
     ESP_UNROLL for (int t = 0; t < 8; t++) {                                                       \
       if (ESP_DW_MEETS(j, t, K, D, S)) {                                                           \
         acc[t & 1][(j - t * S) / D] = fma(v, g[t], acc[t & 1][(j - t * S) / D]);                   \
       }                                                                                            \
     }                                                                                              \
   }
-#define ESP_DW_WEIGHT_BODY(K, D, S)                                                                \
-  float16 acc[2][K];                                                                               \
-  ESP_UNROLL for (int kx = 0; kx < K; kx++) acc[0][kx] = acc[1][kx] = (float16)0.0f;               \
-  const int oy0 = esp_first_output(ky * D - ph, S), oy1 = esp_end_output(ky * D - ph, S, h, oh);   \
-  for (int image = image0; image < image1; image++) {                                              \
-    for (int oy = oy0; oy < oy1; oy++) {                                                           \
-      const __global float *xr = x + ((long)image * h + oy * S - ph + ky * D) * w * xs + c0;       \
-      const __global float *gr = dy + ((long)image * oh + oy) * ow * ys + c0;                      \
-      for (int ox0 = 0; ox0 < ow; ox0 += 8) {                                                      \
-        const int ix0 = ox0 * S - pw;                                                              \
-        const __global float *p = xr + (long)ix0 * xs;                                             \
-        float16 g[8];                                                                              \
-        ESP_UNROLL for (int t = 0; t < 8; t++) {                                                   \
-          g[t] = ox0 + t < ow ? vload16(0, gr + (long)(ox0 + t) * ys) : (float16)0.0f;             \
-        }                                                                                          \
-        if (ix0 >= 0 && ix0 + ESP_DW_COLUMNS(K, D, S) <= w) {                                      \
-          ESP_DW_WEIGHT_TAPS(0, K, D, S)                                                           \
-        } else {                                                                                   \
-          ESP_DW_WEIGHT_TAPS(1, K, D, S)                                                           \
-        }                                                                                          \
+// acc += what one image gives to tap row ky: input at xi, gradient of the output at gi.
+#define ESP_DW_WEIGHT_IMAGE(K, D, S, LOAD)                                                         \
+  for (int oy = oy0; oy < oy1; oy++) {                                                             \
+    const __global float *xr = xi + (long)(oy * S - ph + ky * D) * w * xs, *gr = gi + (long)oy * ow * ys; \
+    for (int ox0 = 0; ox0 < ow; ox0 += 8) {                                                        \
+      const int ix0 = ox0 * S - pw;                                                                \
+      const __global float *p = xr + (long)ix0 * xs;                                               \
+      float16 g[8];                                                                                \
+      ESP_UNROLL for (int t = 0; t < 8; t++) {                                                     \
+        g[t] = ox0 + t < ow ? vload16(0, gr + (long)(ox0 + t) * ys) : (float16)0.0f;               \
+      }                                                                                            \
+      if (ix0 >= 0 && ix0 + ESP_DW_COLUMNS(K, D, S) <= w) {                                        \
+        ESP_DW_WEIGHT_TAPS(0, K, D, S, LOAD)                                                       \
+      } else {                                                                                     \
+        ESP_DW_WEIGHT_TAPS(1, K, D, S, LOAD)                                                       \
       }                                                                                            \
     }                                                                                              \
+  }
+#define ESP_DW_WEIGHT_START(K, D, S)                                                               \
+  float16 acc[2][K];                                                                               \
+  ESP_UNROLL for (int kx = 0; kx < K; kx++) acc[0][kx] = acc[1][kx] = (float16)0.0f;               \
+  const int oy0 = esp_first_output(ky * D - ph, S), oy1 = esp_end_output(ky * D - ph, S, h, oh);
+#define ESP_DW_WEIGHT_BODY(K, D, S)                                                                \
+  ESP_DW_WEIGHT_START(K, D, S)                                                                     \
+  for (int image = image0; image < image1; image++) {                                              \
+    const __global float *xi = x + (long)image * h * w * xs + c0, *gi = dy + (long)image * oh * ow * ys + c0; \
+    ESP_DW_WEIGHT_IMAGE(K, D, S, ESP_DW_PLAIN)                                                     \
   }                                                                                                \
   ESP_UNROLL for (int kx = 0; kx < K; kx++) vstore16(acc[0][kx] + acc[1][kx], 0, out + kx * c);
 
 // esp_depthwise_conv2d_k3_d1_s1, …_backward_input_k3_d1_s1, …_backward_weight_k3_d1_s1: items as above.
 #define ESP_DW_ALL(K, D, S)                                                                        \
   ESP_DW_FORWARD(esp_depthwise_conv2d_k##K##_d##D##_s##S, true, ESP_DW_FORWARD_BODY(K, D, S))      \
-  ESP_DW_BACKWARD(esp_depthwise_conv2d_backward_input_k##K##_d##D##_s##S, true, ESP_DW_BACKWARD_BODY(K, D, S)) \
+  ESP_DW_BACKWARD(esp_depthwise_conv2d_backward_input_k##K##_d##D##_s##S, true, \
+                  ESP_DW_BACKWARD_BODY(K, D, S, ESP_DW_AS_IT_IS))                                  \
   ESP_DW_WEIGHT(esp_depthwise_conv2d_backward_weight_k##K##_d##D##_s##S, true, ESP_DW_WEIGHT_BODY(K, D, S))
+#ifndef ESP_FUNCTIONS_ONLY
 ESP_DW_ALL(3, 1, 1)
 ESP_DW_ALL(3, 1, 2)
 ESP_DW_ALL(3, 2, 1)
@@ -272,3 +290,4 @@ ESP_DW_ALL(5, 1, 1)
 ESP_DW_ALL(5, 1, 2)
 ESP_DW_ALL(5, 2, 1)
 ESP_DW_ALL(5, 2, 2)
+#endif

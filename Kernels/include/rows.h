@@ -317,8 +317,9 @@ typedef struct {
 typedef struct {
   esp_operand operand[17];  // x, input mean, input variance, wd, wp, y, mean, variance, γ [k] (absent: 1),
                             // sums [2,k], dz [n,oh,ow,k], dx, dwd, dwp, workspace (float: min(n, ESP_WEIGHT_GROUPS)
-                            // partials of dwd and dwp, r·s·c + c·k each), input sums [2,c], workspace of those (double:
-                            // 2·n·c)
+                            // partials of dwd and dwp, r·s·c + c·k each, if one of them is there; on OpenCL then
+                            // [oh·ow, 16] for each of these groups and 16 channels of x), input sums [2,c], workspace
+                            // of those (double: 2·n·c)
   float scalar[2];          // ε of the input's batch norm, ε of y's
   esp_i32 n, h, w, c, k, r, s, oh, ow, stride, pad, dilation;
 } esp_relu_depthwise_pointwise_backward_row;

@@ -28,6 +28,13 @@ int32_t esp_cl_buffer_slice(esp_cl_context *, esp_cl_buffer *, uint64_t, uint64_
   *out = NULL;
   return esp_cl_load(NULL, error, capacity);
 }
+int32_t esp_cl_pinned_create(esp_cl_context *, uint64_t, esp_cl_buffer **out, void **memory, char *error,
+                             size_t capacity) {
+  *out = NULL;
+  *memory = NULL;
+  return esp_cl_load(NULL, error, capacity);
+}
+void esp_cl_pinned_release(esp_cl_context *, esp_cl_buffer *, void *) {}
 void esp_cl_buffer_release(esp_cl_context *, esp_cl_buffer *) {}
 uint64_t esp_cl_buffer_bytes(const esp_cl_buffer *) { return 0; }
 

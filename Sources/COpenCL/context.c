@@ -87,8 +87,8 @@ static int32_t wrap(cl_mem memory, uint64_t bytes, bool slice, esp_cl_buffer **o
   return 0;
 }
 
-int32_t esp_cl_buffer_create(esp_cl_context *context, uint64_t bytes, esp_cl_buffer **out, char *error,
-                             size_t capacity) {
+static int32_t create(esp_cl_context *context, uint64_t bytes, cl_mem_flags flags, esp_cl_buffer **out, char *error,
+                      size_t capacity) {
   *out = NULL;
   const esp_cl_device *device = &context->entry->device;
   unsigned long long wanted = bytes, used = context->used, limit = context->limit;
@@ -102,7 +102,7 @@ int32_t esp_cl_buffer_create(esp_cl_context *context, uint64_t bytes, esp_cl_buf
                        device->name, limit > used ? limit - used : 0, limit);
   }
   cl_int status = 0;
-  cl_mem memory = esp_cl.clCreateBuffer(context->context, CL_MEM_READ_WRITE, bytes, NULL, &status);
+  cl_mem memory = esp_cl.clCreateBuffer(context->context, CL_MEM_READ_WRITE | flags, bytes, NULL, &status);
   if (!status) status = wrap(memory, bytes, false, out);
   if (status) {
     return esp_cl_fail(status, error, capacity, "%llu bytes wanted on %s: %s", wanted, device->name,
@@ -111,6 +111,32 @@ int32_t esp_cl_buffer_create(esp_cl_context *context, uint64_t bytes, esp_cl_buf
   context->used += bytes;
   if (context->used > context->peak) context->peak = context->used;
   return 0;
+}
+
+int32_t esp_cl_buffer_create(esp_cl_context *context, uint64_t bytes, esp_cl_buffer **out, char *error,
+                             size_t capacity) {
+  return create(context, bytes, 0, out, error, capacity);
+}
+
+int32_t esp_cl_pinned_create(esp_cl_context *context, uint64_t bytes, esp_cl_buffer **out, void **memory, char *error,
+                             size_t capacity) {
+  *memory = NULL;
+  int32_t status = create(context, bytes, CL_MEM_ALLOC_HOST_PTR, out, error, capacity);
+  if (status) return status;
+  *memory = esp_cl.clEnqueueMapBuffer(context->queue, (*out)->memory, CL_TRUE, CL_MAP_WRITE, 0, bytes, 0, NULL, NULL,
+                                      &status);
+  if (!status) return 0;
+  esp_cl_buffer_release(context, *out);
+  *out = NULL;
+  *memory = NULL;
+  return esp_cl_fail(status, error, capacity, "%llu bytes of host memory wanted: %s", (unsigned long long)bytes,
+                     esp_cl_status_name(status));
+}
+
+void esp_cl_pinned_release(esp_cl_context *context, esp_cl_buffer *buffer, void *memory) {
+  if (!buffer) return;
+  esp_cl.clEnqueueUnmapMemObject(context->queue, buffer->memory, memory, 0, NULL, NULL);
+  esp_cl_buffer_release(context, buffer);
 }
 
 int32_t esp_cl_buffer_slice(esp_cl_context *context, esp_cl_buffer *parent, uint64_t offset, uint64_t bytes,

@@ -30,6 +30,7 @@ int32_t esp_cl_fail(int32_t status, char *error, size_t capacity, const char *fo
   X(clCreateContext) X(clReleaseContext) X(clCreateCommandQueue) X(clReleaseCommandQueue)                          \
   X(clCreateBuffer) X(clCreateSubBuffer) X(clReleaseMemObject)                                                     \
   X(clEnqueueWriteBuffer) X(clEnqueueReadBuffer) X(clEnqueueCopyBuffer) X(clEnqueueFillBuffer)                     \
+  X(clEnqueueMapBuffer) X(clEnqueueUnmapMemObject)                                                                 \
   X(clFlush) X(clFinish)                                                                                           \
   X(clCreateProgramWithSource) X(clBuildProgram) X(clGetProgramBuildInfo) X(clReleaseProgram)                      \
   X(clCreateKernel) X(clGetKernelInfo) X(clSetKernelArg) X(clReleaseKernel) X(clEnqueueNDRangeKernel)              \

@@ -16,6 +16,16 @@ struct OpenCLGrindTests {
     #expect(Simulator.findings("kernels") == ("", nil))
   }
 
+  @Test("Rows of one launch keep to their own operands")
+  func rows() async {
+    if SimulatedCases.part == nil {
+      await #expect(processExitsWith: .success) { try runGuardedRows() }
+    } else {
+      await #expect(processExitsWith: .success) { try Simulator.run("rows", runGuardedRows) }
+      #expect(Simulator.findings("rows") == ("", nil))
+    }
+  }
+
   @Test("Kernels have no races")
   func races() async {
     await #expect(processExitsWith: .success) {
@@ -33,7 +43,7 @@ struct OpenCLGrindTests {
 
 private func runKernels() throws {
   var wrong: [String] = []
-  for operation in simulatedCases {
+  for operation in SimulatedCases.all {
     let values = operation.values()
     let found = try OpenCL.run { try operation.evaluate(values, .float32) }
     let exact = try operation.evaluate(values, .float32)
@@ -42,28 +52,32 @@ private func runKernels() throws {
       wrong += [disagreement(x, y, operation.name) { _ in 4e-6 * largest }].compactMap { $0 }
     }
   }
+  if SimulatedCases.part == nil { wrong += try runRest() }
+  guard wrong.isEmpty else { throw Unexpected(text: wrong.joined(separator: "\n")) }
+}
+
+/// Element types, training, and whether every kernel has run.
+private func runRest() throws -> [String] {
+  var wrong: [String] = []
   let found = try OpenCL.run(elementTypes)
   let expected = try elementTypes()
   wrong += [disagreement(found, expected, "element types") { _ in 0 }].compactMap { $0 }
   wrong += try [.sgd, .adam, .rmsprop].flatMap { try trained($0, steps: 2) }
   let used = Set(DeviceList.openCLKernels(of: OpenCL.device))
-  wrong += embeddedKernels().filter { !used.contains($0) }.map { "\($0) did not run" }
-  guard wrong.isEmpty else { throw Unexpected(text: wrong.joined(separator: "\n")) }
+  return wrong + embeddedKernels().filter { !used.contains($0) }.map { "\($0) did not run" }
 }
 
-/// A quarter of each family, and every form of depthwise convolution.
-private let simulatedCases: [OperationCase] = {
-  var count: [String: Int] = [:]
-  return OperationCases.all.filter { operation in
-    count[operation.stem, default: 0] += 1
-    let isDepthwise = operation.name.contains("depthwise")
-    if isDepthwise && (operation.name.hasSuffix("of 19") || operation.name.hasSuffix("7x7")) {
-      return true
-    }
-    let isChosen = (count[operation.stem] ?? 0) % 4 == 1
-    return isChosen && operation.flops < 60_000
+/// On PoCL for the sample, which takes the simulator minutes.
+private func runGuardedRows() throws {
+  for operation in SimulatedCases.all {
+    _ = try OpenCL.run { try operation.evaluate(operation.values(), .float32) }
   }
-}()
+  var rows = try GuardedRows(OpenCL.device)
+  try rows.checkPlans()
+  guard rows.callCount > 0, rows.problems.isEmpty else {
+    throw Unexpected(text: "\(rows.callCount) calls: \(rows.problems.prefix(20))")
+  }
+}
 
 /// Kernels of the element types that the cases leave out.
 private func elementTypes() throws -> [Double] {

@@ -47,7 +47,10 @@ enum Simulator {
 
 /// The names of all embedded kernels, those made by macros too.
 func embeddedKernels() -> [String] {
-  let stems = ["COPY", "FILL", "SELECT", "DW_FORWARD", "DW_BACKWARD", "DW_WEIGHT"]
+  let stems = [
+    "COPY", "FILL", "SELECT", "DW_FORWARD", "DW_BACKWARD", "DW_WEIGHT", "FUSED_FORWARD",
+    "FUSED_BACKWARD",
+  ]
   let makers = stems.map { "ESP_\($0)(" }
   var names: [String] = []
   for index in 0..<esp_opencl_source_count() {
@@ -61,6 +64,14 @@ func embeddedKernels() -> [String] {
         for direction in ["", "_backward_input", "_backward_weight"] {
           names.append("esp_depthwise_conv2d\(direction)_k\(sizes[0])_d\(sizes[1])_s\(sizes[2])")
         }
+      } else if line.hasPrefix("ESP_FUSED_"), let end = line.firstRange(of: "WARD_FIXED(") {
+        // K, D, S, suffix: the last may be empty.
+        let sizes = line[end.upperBound...].split(separator: ",", omittingEmptySubsequences: false)
+          .map { $0.filter { $0 != " " } }
+        let direction = line.hasPrefix("ESP_FUSED_BACK") ? "_backward" : ""
+        names.append(
+          "esp_relu_depthwise_pointwise\(direction)_k\(sizes[0])_d\(sizes[1])_s\(sizes[2])\(sizes[3])"
+        )
       }
     }
   }

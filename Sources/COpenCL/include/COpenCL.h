@@ -71,6 +71,11 @@ int32_t esp_cl_buffer_slice(esp_cl_context *context, esp_cl_buffer *parent, uint
 void esp_cl_buffer_release(esp_cl_context *context, esp_cl_buffer *buffer);
 uint64_t esp_cl_buffer_bytes(const esp_cl_buffer *buffer);
 
+// Host memory in the driver's hands (`memory`, mapped while `out` lives), from which writes need no copy in between.
+int32_t esp_cl_pinned_create(esp_cl_context *context, uint64_t bytes, esp_cl_buffer **out, void **memory, char *error,
+                             size_t capacity);
+void esp_cl_pinned_release(esp_cl_context *context, esp_cl_buffer *buffer, void *memory);
+
 // Offsets and sizes in bytes, checked; zero bytes do nothing. Without `blocking`, host memory stays untouched by the
 // caller until the next finish or blocking call.
 int32_t esp_cl_write(esp_cl_context *context, esp_cl_buffer *buffer, uint64_t offset, uint64_t bytes,

@@ -11,7 +11,7 @@ final class CPUBackend: Backend, @unchecked Sendable {
     fusions: [
       .fuseCombineSums, .fuseReluDepthwisePointwise, .fuseCombine, .sumSourceGradients,
       .fuseSourceSums,
-    ], rowsMixVariants: true, viewsChannels: true)
+    ], rowsMixVariants: true, viewsChannels: true, hasThreadScratch: true)
 
   func allocate(_ byteCount: Int) throws(DeviceError) -> UnsafeMutableRawPointer {
     var pointer: UnsafeMutableRawPointer?

@@ -7,7 +7,11 @@ final class OpenCLBackend: Backend, @unchecked Sendable {
   let device: Device
   let pool = MemoryPool()
   static let planningAbilities = PlanningAbilities(
-    fusions: [], rowsMixVariants: false, viewsChannels: false)
+    fusions: [], rowsMixVariants: false, viewsChannels: false, hasThreadScratch: false)
+  /// Of devices that are CPUs: the items of fused kernels are too large and too few for a GPU.
+  static let planningAbilitiesOfCPUs = PlanningAbilities(
+    fusions: [.fuseReluDepthwisePointwiseNeedingDepthwise], rowsMixVariants: false,
+    viewsChannels: false, hasThreadScratch: false)
   let context: OpaquePointer
   let description: esp_cl_device
   let programs: OpenCLPrograms
@@ -16,6 +20,8 @@ final class OpenCLBackend: Backend, @unchecked Sendable {
   let lock = OpenCLBackends.lock
   /// `ESPALIER_SYNC=1` waits after each launch, so that an error names the call that caused it.
   let waitsForEachLaunch = environmentVariable("ESPALIER_SYNC") == "1"
+  /// Elements between the bases of operands in one buffer; smaller in tests.
+  var windowSpacing = OperandWindow.spacing
   var noted: Set<String> = []
   /// Where each launch's rows begin, while a program is sent.
   var firstRows: [UInt64] = []

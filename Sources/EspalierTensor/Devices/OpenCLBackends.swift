@@ -35,6 +35,15 @@ final class OpenCLBackends: @unchecked Sendable {
     }
   }
 
+  /// What the planner may do for a device; the simulator gets what a CPU gets.
+  func planningAbilities(of device: Device) -> PlanningAbilities {
+    let description = OpenCLBackends.lock.with { esp_cl_device_at(Int32(device.index))?.pointee }
+    let isCPU =
+      description?.type == Int32(ESP_CL_CPU)
+      || description?.vendor_kind == Int32(ESP_CL_OCLGRIND)
+    return isCPU ? OpenCLBackend.planningAbilitiesOfCPUs : OpenCLBackend.planningAbilities
+  }
+
   /// Loads OpenCL; why there is no device, or nil.
   func problem() -> String? {
     OpenCLBackends.lock.with {

@@ -62,8 +62,9 @@ extension OpenCLBackend {
         try check("read for the CPU", status)
         copy.before.copyMemory(from: copy.memory, byteCount: count)
       }
-      // Rows count from the space, the copy begins at the value.
-      bases.append(copy.memory - location.byteOffset)
+      // Rows count from the space, the copy begins at the value; too far, and the row says 0.
+      let isFar = location.byteOffset / location.dtype.byteCount > UInt32.max
+      bases.append(copy.memory - (isFar ? 0 : location.byteOffset))
     }
     let nowhere = UnsafeMutableRawPointer.allocate(byteCount: 64, alignment: 64)
     defer { nowhere.deallocate() }
@@ -79,8 +80,6 @@ extension OpenCLBackend {
   }
 
   private func isPresent(_ k: Int, _ launch: Launch, _ program: Program, _ row: Int) -> Bool {
-    let offset = Int(launch.rowOffset) + row * Int(launch.rowBytes)
-    let field = program.rows + (offset + MemoryLayout<esp_operand>.stride * k)
-    return field.loadUnaligned(as: esp_operand.self).flags & ESP_ABSENT == 0
+    launch.field(k, row: row, of: program).flags & ESP_ABSENT == 0
   }
 }

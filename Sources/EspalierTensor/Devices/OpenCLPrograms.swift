@@ -15,7 +15,9 @@ struct OpenCLKernels {
 /// The kernels of one device, built from the embedded sources at first use.
 final class OpenCLPrograms {
   private let context: OpaquePointer
-  private var program: OpaquePointer?
+  /// Without the fused kernels, and of these alone: they take seconds to compile, and few devices
+  /// and models use them.
+  private var programs: (plain: OpaquePointer?, fused: OpaquePointer?)
   private var kernels: [String: OpaquePointer] = [:]
 
   init(_ context: OpaquePointer) { self.context = context }
@@ -41,7 +43,7 @@ final class OpenCLPrograms {
 
   private func kernel(_ name: String) throws(DeviceError) -> OpaquePointer {
     if let known = kernels[name] { return known }
-    let program = try built()
+    let program = try name.contains(Self.fusedStem) ? fusedProgram() : plainProgram()
     let error = CMessage()
     var kernel: OpaquePointer?
     let status = esp_cl_kernel_named(program, name, &kernel, error.buffer, error.capacity)
@@ -50,22 +52,47 @@ final class OpenCLPrograms {
     return kernel
   }
 
-  private func built() throws(DeviceError) -> OpaquePointer {
-    if let program { return program }
+  private static let fusedStem = "relu_depthwise_pointwise"
+
+  private func plainProgram() throws(DeviceError) -> OpaquePointer {
+    if let program = programs.plain { return program }
+    let program = try build("") { !$0.contains(Self.fusedStem) }
+    programs.plain = program
+    return program
+  }
+
+  private func fusedProgram() throws(DeviceError) -> OpaquePointer {
+    if let program = programs.fused { return program }
+    // What they take from other stems comes without those stems' kernels.
+    let shared = ["rows.h", "common.cl", "depthwise_conv2d.cl", "batch_norm.cl"]
+    let program = try build(" -DESP_FUNCTIONS_ONLY") {
+      shared.contains($0) || $0.contains(Self.fusedStem)
+    }
+    programs.fused = program
+    return program
+  }
+
+  private func build(_ options: String, of isWanted: (String) -> Bool) throws(DeviceError)
+    -> OpaquePointer
+  {
     var names: [UnsafePointer<CChar>?] = []
     var texts: [UnsafePointer<CChar>?] = []
     var lengths: [Int] = []
     for index in 0..<esp_opencl_source_count() {
+      guard let name = esp_opencl_source_name(index), isWanted(String(cString: name)) else {
+        continue
+      }
       var length = 0
-      names.append(esp_opencl_source_name(index))
+      names.append(name)
       texts.append(esp_opencl_source_text(index, &length))
       lengths.append(length)
     }
+    var program: OpaquePointer?
     let log = CMessage(capacity: 8192)
     // The CPU's kernels flush denormals too.
     let status = esp_cl_build(
-      context, names, texts, lengths, Int32(names.count), "-cl-denorms-are-zero", &program,
-      log.buffer, log.capacity)
+      context, names, texts, lengths, Int32(names.count), "-cl-denorms-are-zero" + options,
+      &program, log.buffer, log.capacity)
     guard status == 0, let program else {
       let line = log.text.split(separator: "\n").first { $0.contains("error") }
       throw .failed(

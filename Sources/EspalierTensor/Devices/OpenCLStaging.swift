@@ -2,7 +2,7 @@ import COpenCL
 
 /// Memory through which bytes go to a device without waiting.
 ///
-/// A ring on the host and, at the same offsets, a buffer on the device for the rows.
+/// A ring in pinned host memory and, at the same offsets, a buffer on the device for the rows.
 ///
 /// What was reserved stays untouched until the ring comes round; it waits then, once in thousands
 /// of launches.
@@ -20,13 +20,20 @@ final class OpenCLStaging {
 
   private let context: OpaquePointer
   private var buffer: OpaquePointer?
+  private var pinned: OpaquePointer?
   private var memory: UnsafeMutableRawPointer?
   private var capacity = 0
   private var end = OpenCLStaging.start
 
   init(_ context: OpaquePointer) { self.context = context }
 
-  deinit { memory?.deallocate() }
+  deinit { release() }
+
+  private func release() {
+    esp_cl_buffer_release(context, buffer)
+    esp_cl_pinned_release(context, pinned, memory)
+    (buffer, pinned, memory) = (nil, nil, nil)
+  }
 
   /// A piece where it does not fill the ring quickly, else nil.
   func reserveIfSmall(_ byteCount: Int) throws(DeviceError) -> Piece? {
@@ -54,14 +61,19 @@ final class OpenCLStaging {
 
   private func grow(to byteCount: Int) throws(DeviceError) {
     let wanted = max(OpenCLStaging.smallest, 2 * byteCount)
+    release()
+    capacity = 0
     let error = CMessage()
-    var made: OpaquePointer?
-    let status = esp_cl_buffer_create(context, UInt64(wanted), &made, error.buffer, error.capacity)
-    guard status == 0, let made else { throw .failed(operation: "rows", reason: error.text) }
-    if let buffer { esp_cl_buffer_release(context, buffer) }
-    memory?.deallocate()
-    buffer = made
-    memory = .allocate(byteCount: wanted, alignment: 64)
+    let bytes = UInt64(wanted)
+    var status = esp_cl_buffer_create(context, bytes, &buffer, error.buffer, error.capacity)
+    if status == 0 {
+      status = esp_cl_pinned_create(
+        context, bytes, &pinned, &memory, error.buffer, error.capacity)
+    }
+    guard status == 0 else {
+      release()
+      throw .failed(operation: "rows", reason: error.text)
+    }
     capacity = wanted
   }
 }

@@ -133,6 +133,8 @@ public struct LaunchBuilder {
   let origin: Int32
   /// Float32 values are held and computed in float64.
   let isReference: Bool
+  /// Whether kernels have scratch of their own on each thread; else it is part of their workspace.
+  let hasThreadScratch: Bool
   /// Results that may be aliases of an operand.
   let mayAlias: [Bool]
   /// Elements between runs of each operand and result.

@@ -101,6 +101,7 @@ struct Layouter {
         resultTypes: node.results.map { graph.types[Int($0)] },
         operandNumbers: node.operands, resultNumbers: node.results, scalars: node.scalars,
         origin: node.origin, isReference: isReference,
+        hasThreadScratch: abilities.hasThreadScratch,
         mayAlias: node.results.map { result in
           spaces[result] == nil
             && !(node.operands.first.map { overwritten.contains(root($0)) } ?? false)

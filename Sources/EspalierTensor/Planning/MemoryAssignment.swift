@@ -107,6 +107,9 @@ struct MemoryAssignment {
       for (index, pending) in call.rows.enumerated() {
         write(pending, at: offset + index * first.row.count, into: program)
       }
+      let isFar = program.locations[firstOperand...].contains {
+        $0.byteOffset / $0.dtype.byteCount > UInt32.max
+      }
       var openCL: Int32 = -1
       if let own = first.openCL {
         openCL = Int32(program.openCLCalls.count)
@@ -118,7 +121,7 @@ struct MemoryAssignment {
           function: first.kernel.function(first.dtype), firstOperand: Int32(firstOperand),
           operandCount: Int32(first.operands.count), rowOffset: Int32(offset),
           rowBytes: Int32(first.row.count), rowCount: Int32(call.rows.count),
-          hasRowLocations: call.rows.count > 1, openCL: openCL, origin: first.origin))
+          hasRowLocations: call.rows.count > 1 || isFar, openCL: openCL, origin: first.origin))
       program.names.append(first.kernel.name)
       offset += aligned(first.row.count * call.rows.count)
     }
@@ -150,7 +153,8 @@ struct MemoryAssignment {
       let skipped = operand.elementOffset * operand.dtype.byteCount
       location.byteOffset += skipped
       if operand.number >= 0 { location.byteCount = valueBytes(operand.number) - skipped }
-      field.offset = UInt32(location.byteOffset / operand.dtype.byteCount)
+      // What does not fit is taken from the row's location.
+      field.offset = UInt32(exactly: location.byteOffset / operand.dtype.byteCount) ?? 0
       field.stride = operand.stride
       row.storeBytes(of: field, toByteOffset: 12 * k, as: esp_operand.self)
       program.locations.append(location)

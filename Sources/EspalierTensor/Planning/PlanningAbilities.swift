@@ -6,11 +6,13 @@ struct PlanningAbilities: Sendable {
   var rowsMixVariants: Bool
   /// Whether image kernels honour pixel strides, so that slices of channels need no copy.
   var viewsChannels: Bool
+  /// Whether kernels have scratch of their own on each thread; else it is part of their workspace.
+  var hasThreadScratch: Bool
 }
 
 extension Device {
   /// What its kind of backend lets the planner do.
   var planningAbilities: PlanningAbilities {
-    isCPU ? CPUBackend.planningAbilities : OpenCLBackend.planningAbilities
+    isCPU ? CPUBackend.planningAbilities : OpenCLBackends.shared.planningAbilities(of: self)
   }
 }

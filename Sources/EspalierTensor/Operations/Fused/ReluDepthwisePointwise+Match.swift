@@ -3,10 +3,17 @@ extension Pass {
   ///
   /// What the backward needs of the chain is computed again there, so neither the ReLU's nor the
   /// depthwise result is kept.
-  static let fuseReluDepthwisePointwise = Pass(name: "fuse-relu-depthwise-pointwise") { graph in
-    var matcher = ReluDepthwisePointwiseMatcher(graph)
-    matcher.run()
-    graph = matcher.graph
+  static let fuseReluDepthwisePointwise = reluDepthwisePointwise(needsDepthwise: false)
+  /// Only where there is a depthwise convolution.
+  static let fuseReluDepthwisePointwiseNeedingDepthwise = reluDepthwisePointwise(
+    needsDepthwise: true)
+
+  private static func reluDepthwisePointwise(needsDepthwise: Bool) -> Pass {
+    Pass(name: "fuse-relu-depthwise-pointwise") { graph in
+      var matcher = ReluDepthwisePointwiseMatcher(graph, needsDepthwise: needsDepthwise)
+      matcher.run()
+      graph = matcher.graph
+    }
   }
 }
 
@@ -14,11 +21,13 @@ extension Pass {
 private struct ReluDepthwisePointwiseMatcher {
   var graph: Graph
   private let index: GraphIndex
+  private let needsDepthwise: Bool
   private var removed: Set<Int> = []
   private var replacements: [Int: Graph.Node] = [:]
 
-  init(_ graph: Graph) {
+  init(_ graph: Graph, needsDepthwise: Bool) {
     self.graph = graph
+    self.needsDepthwise = needsDepthwise
     index = GraphIndex(graph)
   }
 
@@ -68,6 +77,7 @@ private struct ReluDepthwisePointwiseMatcher {
         return chain
       }
     }
+    guard !needsDepthwise else { return nil }
     return input(of: t, FusedConvolutionShape(hasDepthwise: false))
   }
 

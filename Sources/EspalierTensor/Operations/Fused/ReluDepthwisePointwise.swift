@@ -34,7 +34,7 @@ struct ReluDepthwisePointwise: Operation {
     builder.emit(
       .reluDepthwisePointwise, .float32,
       inputs + [builder.result(0), builder.result(1), builder.result(2), workspace],
-      scalars: [Scalar(source.epsilon)], row: row)
+      scalars: [Scalar(source.epsilon)], row: row, openCL: shape.openCLForward(source, y))
   }
 
   func gradient(_ context: GradientContext) -> [Tensor?] {
@@ -84,6 +84,8 @@ struct ReluDepthwisePointwiseBackward: Operation {
       defer { result += isThere ? 1 : 0 }
       return isThere ? builder.result(result) : .absent
     }
+    let x = builder.operandTypes[0].shape
+    var openCL: OpenCLCall?
     var rows:
       [(
         operands: [Operand], scalars: [Scalar], row: esp_relu_depthwise_pointwise_backward_row
@@ -91,7 +93,8 @@ struct ReluDepthwisePointwiseBackward: Operation {
     for branch in branches {
       let weights = branch.shape.weights(&operands)
       let y = operands.nextType.shape
-      let row = row(branch.shape, builder.operandTypes[0].shape, y)
+      let row = row(branch.shape, x, y)
+      openCL = branch.shape.openCLBackward(source, x, y, wantsWeights: branch.wantsWeights)
       let norm = [operands.next(), operands.next(), operands.next()]
       let sums = operands.next()
       let gamma = operands.next(if: branch.isAffine)
@@ -99,8 +102,10 @@ struct ReluDepthwisePointwiseBackward: Operation {
       let dwd = next(if: branch.wantsWeights && branch.shape.hasDepthwise)
       let dwp = next(if: branch.wantsWeights)
       let groups = max(1, min(row.n, ESP_WEIGHT_GROUPS))
-      let size = groups * (row.r * row.s * row.c + row.c * row.k)
-      let workspace = branch.wantsWeights ? builder.workspace(Int(size), .float32) : .absent
+      let partials = branch.wantsWeights ? groups * (row.r * row.s * row.c + row.c * row.k) : 0
+      let scratch = builder.hasThreadScratch ? 0 : branch.shape.openCLScratch(x, y)
+      let size = Int(partials) + scratch
+      let workspace = size > 0 ? builder.workspace(size, .float32) : .absent
       // The last row leaves dx complete.
       let hasSums = wantsSourceSums && rows.count == branches.count - 1
       let sourceSums =
@@ -115,7 +120,9 @@ struct ReluDepthwisePointwiseBackward: Operation {
           [Scalar(source.epsilon), Scalar(branch.epsilon)], row
         ))
     }
-    builder.emitRows(.reluDepthwisePointwiseBackward, .float32, rows)
+    // On OpenCL branches of one call would have to be of one shape.
+    builder.emitRows(
+      .reluDepthwisePointwiseBackward, .float32, rows, openCL: rows.count == 1 ? openCL : nil)
   }
 
   private func row(_ shape: FusedConvolutionShape, _ x: Shape, _ y: Shape)
