@@ -26,6 +26,8 @@ struct Slice {
 protocol Backend: AnyObject, Sendable {
   var device: Device { get }
   var pool: MemoryPool { get }
+  /// Bytes of the largest buffer that the device gives.
+  var largestBuffer: Int { get }
 
   /// New memory of at least `byteCount` bytes, 64-byte aligned.
   func allocate(_ byteCount: Int) throws(DeviceError) -> UnsafeMutableRawPointer

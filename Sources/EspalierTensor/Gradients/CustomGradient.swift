@@ -26,7 +26,7 @@ struct CustomGradient: Operation {
   func resultTypes(_ operands: [TensorType]) -> [TensorType] { [operands[0]] }
 
   func emit(into builder: inout LaunchBuilder) {
-    Passage(carriesGradient: false).emit(into: &builder)
+    Copy(carriesGradient: false).emit(into: &builder)
   }
 
   func isDifferentiable(at index: Int) -> Bool { index >= 1 && index <= sourceCount }
@@ -51,7 +51,7 @@ struct CustomGradient: Operation {
 extension Operation {
   /// Records the same operation on other operands.
   fileprivate func recordAgain(_ operands: [Tensor], _ scalars: [Scalar]) -> [Tensor] {
-    Recorder.current.record(self, operands, scalars)
+    recordAll(self, operands, scalars: scalars)
   }
 }
 
@@ -113,7 +113,7 @@ public func withGradient(
     value.epoch = epoch
     value.number = number
   }
-  return outer.record(
+  return recordAll(
     CustomGradient(pullback: recorded, sourceCount: sources.count),
-    [value] + sources + captured, scalars)[0]
+    [value] + sources + captured, scalars: scalars)[0]
 }

@@ -166,6 +166,11 @@ struct OffsetAllocator {
   private(set) var peak = 0
 
   mutating func allocate(_ byteCount: Int) -> Int {
+    allocate(byteCount, below: Int.max).unsafelyUnwrapped
+  }
+
+  /// Nil where it would end beyond `limit`.
+  mutating func allocate(_ byteCount: Int, below limit: Int) -> Int? {
     var best: Int?
     for (index, range) in free.enumerated() where range.count >= byteCount {
       if best.map({ range.count < free[$0].count }) ?? true { best = index }
@@ -179,6 +184,8 @@ struct OffsetAllocator {
       }
       return offset
     }
+    let touching = free.last.flatMap { $0.offset + $0.count == end ? $0.offset : nil }
+    guard byteCount <= limit - (touching ?? end) else { return nil }
     // Grow the last free range when it touches the end.
     if let last = free.last, last.offset + last.count == end {
       free.removeLast()

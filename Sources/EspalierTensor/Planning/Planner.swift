@@ -81,7 +81,7 @@ struct Planner {
         Record(
           operation: outer.operation, firstOperand: firstOperand, operandCount: outer.operandCount,
           firstResult: firstResult, resultCount: outer.resultCount, firstScalar: firstScalar,
-          scalarCount: outer.scalarCount, traits: outer.traits))
+          scalarCount: outer.scalarCount, traits: outer.traits, barrier: outer.barrier))
       origins.append(outer.operation)
     }
     let forwardCount = symbolic.records.count
@@ -112,7 +112,7 @@ struct Planner {
           var number = gradient.value.number
           let producer = symbolic.producers[Int(number)]
           if producer < forwardCount || taken.contains(number) {
-            number = record(Passage(carriesGradient: false), gradient).value.number
+            number = record(Copy(carriesGradient: false), gradient).value.number
           }
           taken.insert(number)
           gradients[index] = number
@@ -134,7 +134,7 @@ struct Planner {
           operands: (0..<Int(record.operandCount)).map { symbolic.operands[first + $0] },
           results: (0..<record.resultCount).map { record.firstResult + $0 },
           scalars: (0..<Int(record.scalarCount)).map { symbolic.scalars[firstScalar + $0] },
-          isBackward: index >= forwardCount, origin: record.operation))
+          isBackward: index >= forwardCount, origin: record.operation, barrier: record.barrier))
     }
     return graph
   }
