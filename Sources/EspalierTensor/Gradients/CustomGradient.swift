@@ -34,11 +34,13 @@ struct CustomGradient: Operation {
   func gradient(_ context: GradientContext) -> [Tensor?] {
     var numbered = Array(context.operands[(1 + sourceCount)...]) + [context.dy]
     var scalar = 0
-    for node in pullback.nodes {
-      let operands = node.operands.map { numbered[Int($0)] }
-      let scalars = Array(context.scalars[scalar..<scalar + node.scalarCount])
-      scalar += node.scalarCount
-      numbered += OperationTable.shared[node.operation].recordAgain(operands, scalars)
+    Recorder.current.betweenBarriers {
+      for node in pullback.nodes {
+        let operands = node.operands.map { numbered[Int($0)] }
+        let scalars = Array(context.scalars[scalar..<scalar + node.scalarCount])
+        scalar += node.scalarCount
+        numbered += OperationTable.shared[node.operation].recordAgain(operands, scalars)
+      }
     }
     var gradients: [Tensor?] = context.operands.map { _ in nil }
     for (index, output) in pullback.outputs.enumerated() where output >= 0 {

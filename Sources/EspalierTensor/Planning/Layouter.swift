@@ -80,6 +80,8 @@ struct Layouter {
     var writes: [Int32] = []
     /// Whether the node updates a variable.
     var isUpdate = false
+    /// The node's (`Record.barrier`).
+    var barrier: Int32 = 0
   }
 
   private mutating func emitAll() -> [Call] {
@@ -112,6 +114,7 @@ struct Layouter {
       }
       let node = graph.nodes[calls[k].node]
       calls[k].isUpdate = node.operation.hasEffect
+      calls[k].barrier = node.barrier
       calls[k].writes =
         node.results.map(root) + node.operation.effectTargets.map { root(node.operands[$0]) }
         + calls[k].rows[0].operands.map(\.number).filter { $0 >= firstWorkspace }

@@ -23,13 +23,15 @@ private struct ReluDepthwisePointwiseMatcher {
     self.graph = graph
     fixed = Set(graph.roots)
     for (index, node) in graph.nodes.enumerated() {
-      for result in node.results { makers[result] = index }
+      // What stands behind a barrier is left as it is.
+      if node.barrier == 0 { for result in node.results { makers[result] = index } }
       for operand in Set(node.operands) { users[operand, default: []].append(index) }
     }
   }
 
   mutating func run() {
-    for index in graph.nodes.indices where !removed.contains(index) {
+    for index in graph.nodes.indices
+    where !removed.contains(index) && graph.nodes[index].barrier == 0 {
       let node = graph.nodes[index]
       guard node.results.first.map({ graph.types[Int($0)].dtype == .float32 }) ?? false else {
         continue
@@ -121,6 +123,7 @@ private struct ReluDepthwisePointwiseMatcher {
     guard !fixed.contains(value) else { return nil }
     var found: (a: Int?, b: Int?) = (nil, nil)
     for user in users[value] ?? [] {
+      guard graph.nodes[user].barrier == 0 else { return nil }
       if graph.nodes[user].operation is A, found.a == nil {
         found.a = user
       } else if graph.nodes[user].operation is B, found.b == nil {
@@ -185,7 +188,7 @@ private struct ReluDepthwisePointwiseMatcher {
   /// The ReLU mask that is the only user of a value.
   private func maskOnly(_ value: Int32) -> Int? {
     guard !fixed.contains(value), let list = users[value], list.count == 1,
-      (graph.nodes[list[0]].operation as? Binary)?.kind == .reluMask,
+      graph.nodes[list[0]].barrier == 0, (graph.nodes[list[0]].operation as? Binary)?.kind == .reluMask,
       graph.nodes[list[0]].operands[0] == value
     else { return nil }
     return list[0]
