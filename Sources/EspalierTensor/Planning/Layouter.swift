@@ -9,12 +9,14 @@ struct Layouter {
   private let isReference: Bool
   private let groupsRows: Bool
   private let isOpenCL: Bool
+  private let shortcuts: Shortcuts?
   /// Values keyed by number; converted operands and results of the reference get numbers beyond.
   private var spaces: [Int32: Int32] = [:]
   private var types: [TensorType]
 
-  init(graph: Graph, isReference: Bool, groupsRows: Bool, isOpenCL: Bool) {
+  init(graph: Graph, isReference: Bool, groupsRows: Bool, isOpenCL: Bool, shortcuts: Shortcuts?) {
     self.graph = graph
+    self.shortcuts = shortcuts
     self.groupsRows = groupsRows
     self.isOpenCL = isOpenCL
     self.isReference = isReference
@@ -44,7 +46,8 @@ struct Layouter {
       firstOwnSpace: 2 + 2 * n + 2 * m)
     memory.assign()
     let forward = memory.program(emitted[..<split])
-    let backward = split < emitted.count ? memory.program(emitted[split...]) : nil
+    let handsOn = shortcuts?.gradients.contains { $0 != nil } ?? false
+    let backward = split < emitted.count || handsOn ? memory.program(emitted[split...]) : nil
     var reads = [Bool](repeating: false, count: m)
     for call in emitted {
       for operand in call.rows.lazy.flatMap(\.operands) {
@@ -53,11 +56,12 @@ struct Layouter {
         }
       }
     }
+    for case let result? in shortcuts?.gradients ?? [] { reads[result] = true }
     return Plan(
       operandCount: n, resultCount: m, forward: forward, backward: backward,
       frameBytes: memory.frameBytes, ownSpaces: memory.ownSpaces,
       producesGradient: graph.gradients.map { $0 != nil },
-      readsUpstream: reads, seconds: monotonicSeconds() - start)
+      readsUpstream: reads, shortcuts: shortcuts, seconds: monotonicSeconds() - start)
   }
 
   /// What an in-place operation leaves lies where its operand does.

@@ -139,6 +139,9 @@ struct MemoryAssignment {
         field.flags = ESP_ABSENT
       } else if let space = spaces[operand.number] {
         location = Location(space: space, dtype: operand.dtype, byteOffset: 0)
+        if k < pending.kernel.skippedOperands {
+          program.absentFlags.append((Int(space), offset + 12 * k + 8))
+        }
       } else {
         guard let place = places[operand.number] else {
           preconditionFailure("\(pending.kernel.name): operand \(k) has no place")

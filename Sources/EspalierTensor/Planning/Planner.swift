@@ -31,10 +31,17 @@ struct Planner {
       let passes = isOpenCL ? Pass.all : Pass.all + Pass.cpuFusions + [.dropUnused]
       for pass in passes where !Planner.disabledPasses.contains(pass.name) { pass.apply(&graph) }
     }
+    let shortcuts = passesShortcuts ? graph.takeOutShortcuts() : nil
+    if shortcuts != nil { Pass.dropUnused.apply(&graph) }
     let groupsRows = option == .full && !Planner.disabledPasses.contains("group-rows")
     return Layouter(
-      graph: graph, isReference: option == .reference, groupsRows: groupsRows, isOpenCL: isOpenCL
+      graph: graph, isReference: option == .reference, groupsRows: groupsRows, isOpenCL: isOpenCL,
+      shortcuts: shortcuts
     ).plan(startedAt: start)
+  }
+
+  private var passesShortcuts: Bool {
+    option == .full && !Planner.disabledPasses.contains("shortcuts")
   }
 
   static let disabledPasses: Set<String> = Set(

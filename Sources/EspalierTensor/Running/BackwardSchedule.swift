@@ -5,9 +5,10 @@ struct BackwardSchedule {
   /// The backward pass of one block.
   struct Call {
     var block: Int
-    /// Ranges of `upstream`, `targets` and `additions`.
+    /// Ranges of the lists of the schedule.
     var upstream = 0..<0
     var targets = 0..<0
+    var copies = 0..<0
     var additions = 0..<0
   }
 
@@ -17,8 +18,8 @@ struct BackwardSchedule {
     var place: Place
   }
 
-  /// A gradient that is added to a sum.
-  struct Addition {
+  /// A gradient that is added to a sum, or copied to where one begins.
+  struct Transfer {
     var into: Place
     var from: Place
     var type: TensorType
@@ -27,7 +28,8 @@ struct BackwardSchedule {
   private(set) var calls: [Call] = []
   private(set) var upstream: [Binding] = []
   private(set) var targets: [Binding] = []
-  private(set) var additions: [Addition] = []
+  private(set) var copies: [Transfer] = []
+  private(set) var additions: [Transfer] = []
   /// Where the gradient of each source lies; nil where there is none.
   private(set) var gradients: [Slice?]
 
@@ -49,18 +51,19 @@ struct BackwardSchedule {
     for (index, source) in request.sources.enumerated() {
       room.sourceIndex[source] = Int32(index)
     }
-    for index in room.blocks.indices.reversed() where plans[index].backward != nil {
-      let block = room.blocks[index]
-      guard block.lossResult != nil || hasUpstream(block, plans[index]) else { continue }
-      var call = Call(block: index)
-      try bindUpstream(block, plans[index], &call)
-      try bindTargets(block, plans[index], &call, &memory)
+    for index in room.blocks.indices.reversed() {
+      let (block, plan) = (room.blocks[index], plans[index])
+      if plan.backward != nil, block.lossResult != nil || hasUpstream(block, plan) {
+        var call = Call(block: index)
+        try bindUpstream(block, plan, &call)
+        try bindTargets(block, plan, &call, &memory)
+        calls.append(call)
+      }
       for number in room.results[block.results] where !room.sourceIndex.contains(number) {
         guard let sum = room.sums[number] else { continue }
         memory.freeRow(sum, recorder.values[Int(number)].type, block.device)
         room.sums[number] = nil
       }
-      calls.append(call)
     }
     // A source that is listed twice has one gradient.
     for (index, source) in request.sources.enumerated() {
@@ -93,29 +96,62 @@ struct BackwardSchedule {
   private mutating func bindTargets(
     _ block: BlockSpan, _ plan: Plan, _ call: inout Call, _ memory: inout FlushMemory
   ) throws(DeviceError) {
-    let (firstTarget, firstAddition) = (targets.count, additions.count)
+    let first = (targets.count, copies.count, additions.count)
+    var spent: [(place: Place, type: TensorType)] = []
     for (i, k) in block.operands.enumerated() where plan.producesGradient[i] {
       let number = room.operands[k]
       let value = recorder.values[Int(number)]
-      let place: Place
+      if let result = plan.shortcuts?.gradients[i] {
+        try handOn(room.results[block.results.lowerBound + result], to: number, &memory)
+        continue
+      }
+      var place: Place
       if let sum = room.sums[number] {
         place = try memory.makeRow(value.type, block.device)
-        additions.append(Addition(into: sum, from: place, type: value.type))
+        spent.append((place, value.type))
+        additions.append(Transfer(into: sum, from: place, type: value.type))
       } else {
-        if let source = room.sourceIndex[number] {
-          place = try storage(value, Int(source))
-        } else {
-          place = try memory.makeRow(value.type, block.device)
-        }
-        room.sums[number] = place
+        place = try makeSum(number, &memory)
       }
       targets.append(Binding(index: i, place: place))
     }
-    call.targets = firstTarget..<targets.count
-    call.additions = firstAddition..<additions.count
-    for addition in additions[call.additions] {
-      memory.freeRow(addition.from, addition.type, block.device)
+    call.targets = first.0..<targets.count
+    call.copies = first.1..<copies.count
+    call.additions = first.2..<additions.count
+    for (place, type) in spent { memory.freeRow(place, type, block.device) }
+  }
+
+  /// Makes a result's upstream gradient that of an operand, without a kernel where it can.
+  private mutating func handOn(
+    _ result: Int32, to operand: Int32, _ memory: inout FlushMemory
+  ) throws(DeviceError) {
+    let type = recorder.values[Int(operand)].type
+    let from = room.sums[result] ?? .absent
+    if let sum = room.sums[operand] {
+      if case .absent = from { return }
+      additions.append(Transfer(into: sum, from: from, type: type))
+    } else if case .row = from, !room.sourceIndex.contains(operand) {
+      // Nobody else reads it: from here on it is the operand's.
+      room.sums[operand] = from
+      room.sums[result] = nil
+    } else {
+      copies.append(Transfer(into: try makeSum(operand, &memory), from: from, type: type))
     }
+  }
+
+  /// Where the first part of a gradient goes.
+  private mutating func makeSum(
+    _ number: Int32, _ memory: inout FlushMemory
+  ) throws(DeviceError) -> Place {
+    let value = recorder.values[Int(number)]
+    let place =
+      if let source = room.sourceIndex[number] {
+        try storage(value, Int(source))
+      } else {
+        try memory.makeRow(value.type, value.device)
+      }
+    room.sums[number] = place
+    return place
   }
 
   /// Memory for the gradient of a source.

@@ -117,9 +117,25 @@ struct Flush {
     try memory.resolveSpaces(index, plan)
     try run(plan.forward, index)
     counters.records += room.blocks[index].records.count
+    let device = room.blocks[index].device
+    for copy in memory.copies where copy.block == index {
+      let type = recorder.values[Int(copy.to)].type
+      try transfer(
+        engine.copier(type), try memory.space(copy.from, device), try memory.space(of: copy.to),
+        device)
+    }
+  }
+
+  private mutating func transfer(
+    _ program: Program, _ first: ResolvedSpace, _ second: ResolvedSpace, _ device: Device
+  ) throws(DeviceError) {
+    try engine.backend(device).run(program, [first, second])
+    counters.launches += 1
   }
 
   private mutating func run(_ program: Program, _ index: Int) throws(DeviceError) {
+    if program.launches.isEmpty { return }
+    program.patch(isAbsent: room.isAbsent)
     room.words.withUnsafeBufferPointer {
       program.patch(slots: $0.baseAddress.unsafelyUnwrapped + firstWords[index])
     }
@@ -141,11 +157,15 @@ struct Flush {
       room.spaces[plan.gradientSpace(binding.index)] = try memory.space(binding.place, device)
     }
     try run(program, call.block)
+    for copy in schedule.copies[call.copies] {
+      try transfer(
+        engine.copier(copy.type), try memory.space(copy.from, device),
+        try memory.space(copy.into, device), device)
+    }
     for addition in schedule.additions[call.additions] {
-      try engine.backend(device).run(
-        engine.adder(addition.type),
-        [try memory.space(addition.into, device), try memory.space(addition.from, device)])
-      counters.launches += 1
+      try transfer(
+        engine.adder(addition.type), try memory.space(addition.into, device),
+        try memory.space(addition.from, device), device)
     }
   }
 

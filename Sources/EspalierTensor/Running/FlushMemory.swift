@@ -14,6 +14,13 @@ struct FlushMemory {
     var scratchOffset = 0
   }
 
+  /// A result that nothing computes and that must have memory of its own all the same.
+  struct Handover {
+    var block: Int
+    var from: Place
+    var to: Int32
+  }
+
   private let recorder: Recorder
   private let room: FlushRoom
   private let engine = Engine.shared
@@ -22,6 +29,8 @@ struct FlushMemory {
   private var frameOffsets: [Int] = []
   /// What outlives the flush: handed to the values only when all has run.
   private(set) var stored: [(value: Value, slice: Slice)] = []
+  /// Results to copy once their block's forward has run.
+  private(set) var copies: [Handover] = []
   /// Memory of its own that lives as long as the flush.
   private var buffers: [Buffer] = []
   /// By block, in an exact arena: what values beyond the plan's spaces lie in.
@@ -49,13 +58,22 @@ struct FlushMemory {
     room.places.begin(recorder.values.count)
     room.outlives.begin(recorder.values.count)
     for value in outliving { room.outlives.insert(value) }
-    for (block, plan) in zip(room.blocks, plans) {
+    for (blockIndex, plan) in plans.enumerated() {
+      let block = room.blocks[blockIndex]
       let index = try region(block.device)
       frameOffsets.append(regions[index].stack.push(plan.frameBytes))
-      for number in room.results[block.results] where !room.outlives.contains(number) {
+      for (k, number) in room.results[block.results].enumerated() {
         let value = recorder.values[Int(number)]
         // What an update left lies in its variable.
         if value.contents != nil { continue }
+        if let place = shortcut(plan.shortcuts?.results[k], block) {
+          if isShared(place) && !room.outlives.contains(number) {
+            room.places[number] = place
+            continue
+          }
+          copies.append(Handover(block: blockIndex, from: place, to: number))
+        }
+        if room.outlives.contains(number) { continue }
         room.places[number] =
           Arena.isExact
           ? try own(value.type, block.device)
@@ -65,6 +83,31 @@ struct FlushMemory {
         regions[index].scratch,
         max(plan.forward.scratchBytes, plan.backward?.scratchBytes ?? 0))
     }
+  }
+
+  /// Where a result lies that nothing computes.
+  private func shortcut(_ source: Shortcuts.Source?, _ block: BlockSpan) -> Place? {
+    switch source {
+    case nil: return nil
+    case .zero: return .absent
+    case .operand(let k):
+      let operand = room.operands[block.operands.lowerBound + k]
+      if isAbsent(operand) { return .absent }
+      if case .value(let first)? = room.places[operand] { return .value(first) }
+      return .value(operand)
+    }
+  }
+
+  /// Whether a place may be that of two values: not where memory is written in place.
+  private func isShared(_ place: Place) -> Bool {
+    guard case .value(let number) = place else { return true }
+    let value = recorder.values[Int(number)]
+    return value.contents == nil && value.variable == nil
+  }
+
+  private func isAbsent(_ number: Int32) -> Bool {
+    if case .absent? = room.places[number] { return true }
+    return recorder.values[Int(number)].isAbsent
   }
 
   /// Memory of a tensor's size that lives as long as the flush.
@@ -120,10 +163,8 @@ struct FlushMemory {
       stored.append((value, slice))
       room.places[number] = .memory(slice.buffer.memory, 0)
     }
-    for number in room.operands where recorder.values[Int(number)].isAbsent {
-      let value = recorder.values[Int(number)]
-      _ = try engine.zeroPage(value.type.byteCount, value.device)
-    }
+    for number in room.operands where isAbsent(number) { try makeZeros(number) }
+    for copy in copies { try makeZeros(copy.to) }
     guard Arena.isExact else { return }
     for (block, plan) in zip(room.blocks, plans) {
       var spaces: [ResolvedSpace] = []
@@ -133,6 +174,11 @@ struct FlushMemory {
       }
       ownSpaces.append(spaces)
     }
+  }
+
+  private func makeZeros(_ number: Int32) throws(DeviceError) {
+    let value = recorder.values[Int(number)]
+    _ = try engine.zeroPage(value.type.byteCount, value.device)
   }
 
   /// Takes the needs of this flush into what a rehearsal found.
@@ -159,14 +205,20 @@ struct FlushMemory {
     room.spaces.removeAll(keepingCapacity: true)
     room.spaces.append(region.arena.space(at: frameOffsets[index]))
     room.spaces.append(region.arena.space(at: region.scratchOffset))
-    for k in block.operands { room.spaces.append(try space(of: room.operands[k])) }
+    room.isAbsent.removeAll(keepingCapacity: true)
+    room.isAbsent.append(contentsOf: repeatElement(false, count: 2))
+    for k in block.operands {
+      room.spaces.append(try space(of: room.operands[k]))
+      room.isAbsent.append(isAbsent(room.operands[k]))
+    }
     for k in block.results { room.spaces.append(try space(of: room.results[k])) }
     let nowhere = region.arena.space(at: 0)
+    room.isAbsent.append(contentsOf: repeatElement(false, count: plan.spaceCount))
     while room.spaces.count < plan.spaceCount { room.spaces.append(nowhere) }
     if Arena.isExact { room.spaces += ownSpaces[index] }
   }
 
-  private func space(of number: Int32) throws(DeviceError) -> ResolvedSpace {
+  func space(of number: Int32) throws(DeviceError) -> ResolvedSpace {
     let value = recorder.values[Int(number)]
     if let place = room.places[number] { return try space(place, value.device) }
     if value.isAbsent { return try space(.absent, value.device) }
@@ -180,6 +232,7 @@ struct FlushMemory {
   func space(_ place: Place, _ device: Device) throws(DeviceError) -> ResolvedSpace {
     switch place {
     case .memory(let memory, let offset): return ResolvedSpace(memory: memory, byteOffset: offset)
+    case .value(let number): return try space(of: number)
     case .absent:
       return ResolvedSpace(memory: try engine.zeroPage(0, device).memory, byteOffset: 0)
     case .arena(let offset): return arena(device).arena.space(at: offset)

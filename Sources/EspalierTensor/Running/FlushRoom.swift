@@ -53,6 +53,8 @@ final class FlushRoom {
   /// The words of all blocks' scalars, one block after the other.
   @exclusivity(unchecked) var words: [UInt32] = []
   @exclusivity(unchecked) var spaces: [ResolvedSpace] = []
+  /// Beside `spaces`, as far as operands go: whether there is an exact zero.
+  @exclusivity(unchecked) var isAbsent: [Bool] = []
 
   func clearBlocks() {
     blocks.removeAll(keepingCapacity: true)
@@ -82,6 +84,8 @@ enum Place: BitwiseCopyable {
   case row(Int)
   /// In memory of its own, so many bytes behind its start; whoever says so keeps it alive.
   case memory(UnsafeMutableRawPointer, Int)
+  /// Where another value lies.
+  case value(Int32)
   /// Nowhere: it is exactly zero.
   case absent
 }
