@@ -19,6 +19,9 @@ struct OperationBench {
   func run(_ report: Report) throws {
     let machine = Machine(report)
     var failures = 0
+    if devices.contains(.cpu) && options.wants("record", "engine", "cpu") {
+      failures += try RecordBench().run(report)
+    }
     if devices.contains(.cpu) { failures += try runKernels(report, machine) }
     for device in devices { failures += try runOperations(report, machine, device) }
     for device in devices where !device.isCPU {

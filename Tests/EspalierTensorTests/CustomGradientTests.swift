@@ -1,5 +1,6 @@
-import EspalierTensor
 import Testing
+
+@testable import EspalierTensor
 
 @Suite("Gradients of the user's own")
 struct CustomGradientTests {
@@ -73,5 +74,25 @@ struct CustomGradientTests {
       return try #require(inner.gradients[0]).sum()
     }
     #expect(try found.gradients[0]?.numbers() == [2, -4, 6])
+  }
+
+  @Test("Each evaluation of a pullback stands alone: nothing of it is merged or moved together")
+  func barriers() async {
+    await #expect(processExitsWith: .success) {
+      let x = try Tensor([1, -2, 3] as [Float])
+      let c = try Tensor([0.5, 0, 1] as [Float])
+      let found = try valueAndGradient(wrt: [x]) { () -> Tensor in
+        let a = withGradient(of: x, wrt: [x]) { [$0 * exp(c)] }
+        let b = withGradient(of: x, wrt: [x]) { [$0 * exp(c)] }
+        return (a + b).sum()
+      }
+      let factors = try (exp(c) * 2).scalars()
+      guard try found.gradients[0]?.scalars() == factors else { throw Failure() }
+      let names = Engine.shared.plans.values.compactMap { $0.backward?.names }
+      guard names.count == 1,
+        names[0].filter({ $0 == "unary" || $0 == "binary" })
+          == ["unary", "binary", "unary", "binary"]
+      else { throw Failure() }
+    }
   }
 }

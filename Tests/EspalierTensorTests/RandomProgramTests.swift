@@ -54,7 +54,7 @@ struct RandomProgramTests {
     case 6: return softmax(p.flattened()).reshaped(to: Self.shape)
     case 7: return concatenate([p, q], axis: 1).slice(1..<3, axis: 1)
     case 8: return weightedSum([p, q, p], weights: softmax(v.a.tensor), indices: [1, 0, 1])
-    case 9: return record(Passage(carriesGradient: true), p)
+    case 9: return record(Copy(carriesGradient: true), p)
     case 10: return withGradient(of: p * 1.5, wrt: [p]) { dy in [dy * q + dy.mean()] }
     case 11: return dropout(p, 0.25)
     case 12: return maxPool2d(p, kernelSize: 3, stride: 1, padding: 1)

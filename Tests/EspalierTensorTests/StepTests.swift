@@ -145,4 +145,45 @@ struct StepTests {
     for _ in 0..<70_000 { x = x + 1 }
     #expect(try x.item() == 70_000)
   }
+
+  @Test("A step that throws leaves nothing behind: its updates do not run in a later one")
+  func thrownStep() throws {
+    let x = try Tensor((0..<24).map { Float($0) }, shape: [2, 3, 2, 2])
+    let running = (
+      mean: try Variable([0, 0, 0] as [Float], shape: [3]),
+      variance: try Variable([1, 1, 1] as [Float], shape: [3])
+    )
+    #expect(throws: Failure.self) {
+      try step { () -> [Tensor] in
+        _ = batchNorm(x, running: running)
+        throw Failure()
+      }
+    }
+    #expect(try step { x + 1 }.scalars()[23] == 24)
+    #expect(try running.mean.scalars() == [0, 0, 0])
+    try step { _ = batchNorm(x, running: running) }
+    #expect(try running.mean.scalars() != [0, 0, 0])
+  }
+
+  @Test("Reads along a step, and what they leave to compute, agree with one flush at the end")
+  func manyReads() throws {
+    let x = try Tensor((0..<8).map { Float($0) - 3 })
+    func run(reading: Bool) throws -> (last: [Float], seen: [Float]) {
+      var seen: [Float] = []
+      let last = try step { () -> Tensor in
+        var y = x
+        var early = x
+        for round in 0..<20 {
+          y = relu(y * 0.5 + x) - early * Float(round)
+          if round == 3 { early = exp(y * 0.01) }
+          if reading && round % 4 == 1 { seen += try y.scalars() }
+        }
+        return y + early
+      }
+      return (try last.scalars(), seen)
+    }
+    let (whole, parts) = (try run(reading: false), try run(reading: true))
+    #expect(parts.seen.count == 40)
+    #expect(whole.last == parts.last)
+  }
 }

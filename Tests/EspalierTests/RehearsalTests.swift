@@ -20,11 +20,14 @@ private final class SkipNet: Module, Layer {
   }
 }
 
+/// Each with a process of its own: the arena is of the process, and other tests would enlarge it.
 @Suite("Rehearsal")
 struct RehearsalTests {
-  private func misses(
-    _ net: some Layer, image: ImageShape, classes: Int, steps: Int
-  ) throws -> (misses: Int, growths: Int, launches: Int) {
+  /// Rehearses sampled paths of a net, then trains and evaluates random ones: nothing may be planned
+  /// and no arena may grow.
+  private static func expectSteadyState(
+    _ net: some Layer, image: ImageShape, classes: Int, steps: Int, launches: Int
+  ) throws {
     let space = try SearchSpace(of: net, input: [image.channels, image.height, image.width])
     let weights = try ParameterSet(net)
     let optimizer = try SGD(
@@ -48,42 +51,49 @@ struct RehearsalTests {
     }
     let before = try contents()
     try search.rehearse(
-      strategy, batches: [(4, nil), (3, nil)], evaluations: [4], makeBatch: batch)
-    #expect(try contents() == before)
-    let counters = EngineStatistics.threadCounters
+      strategy, batches: [(4, nil), (3, nil)], evaluations: [6, 5], makeBatch: batch)
+    guard try contents() == before else { fatalError("the rehearsal changed weights") }
+    EngineStatistics.reset()
     for number in 0..<steps {
+      let random = RandomState(seed: 1, step: UInt32(number))
       let data = try batch(number % 5 == 4 ? 3 : 4)
-      _ = try step(random: RandomState(seed: 1, step: UInt32(number))) {
+      _ = try step(random: random) {
         try strategy.step(search, training: data) { data }
       }
+      guard number % 2 == 1 else { continue }
+      let images = try batch(number % 4 == 1 ? 6 : 5)
+      let decisions = space.sampledDecisions(search.randomArchitecture())
+      let result = try step(random: random) {
+        Mode.with(.supernetEvaluation) { search.evaluate(decisions, images) }
+      }
+      guard try result.loss.item().isFinite else { fatalError("the loss is not finite") }
     }
-    let after = EngineStatistics.threadCounters
-    return (
-      after.planMisses - counters.planMisses, after.arenaGrowths - counters.arenaGrowths,
-      after.launches - counters.launches
-    )
+    let counters = EngineStatistics.counters
+    guard counters.planMisses == 0, counters.arenaGrowths == 0, counters.launches > launches else {
+      fatalError("after the rehearsal: \(counters)")
+    }
   }
 
   @Test("100 sampled steps of a net with an empty input choice plan nothing after the rehearsal")
-  func skipNet() throws {
-    let result = try InitialWeights.with(seed: 1) {
-      try misses(
-        SkipNet(), image: ImageShape(channels: 1, height: 6, width: 6), classes: 3, steps: 100)
+  func skipNet() async {
+    await #expect(processExitsWith: .success) {
+      try InitialWeights.with(seed: 1) {
+        try RehearsalTests.expectSteadyState(
+          SkipNet(), image: ImageShape(channels: 1, height: 6, width: 6), classes: 3, steps: 100,
+          launches: 1000)
+      }
     }
-    #expect(result.misses == 0)
-    #expect(result.growths == 0)
-    #expect(result.launches > 1000)
   }
 
   @Test("100 sampled steps of the darts space plan nothing after the rehearsal")
-  func darts() throws {
-    var configuration = DARTSSpace.Configuration()
-    (configuration.channels, configuration.cells, configuration.nodes) = (2, 3, 2)
-    let image = ImageShape(channels: 3, height: 8, width: 8)
-    let net = DARTSSpace(image: image, classes: 4, configuration: configuration)
-    let result = try misses(net, image: image, classes: 4, steps: 100)
-    #expect(result.misses == 0)
-    #expect(result.growths == 0)
-    #expect(result.launches > 10_000)
+  func darts() async {
+    await #expect(processExitsWith: .success) {
+      var configuration = DARTSSpace.Configuration()
+      (configuration.channels, configuration.cells, configuration.nodes) = (2, 3, 2)
+      let image = ImageShape(channels: 3, height: 8, width: 8)
+      let net = DARTSSpace(image: image, classes: 4, configuration: configuration)
+      try RehearsalTests.expectSteadyState(
+        net, image: image, classes: 4, steps: 100, launches: 10_000)
+    }
   }
 }

@@ -28,6 +28,8 @@ protocol Backend: AnyObject, Sendable {
   var pool: MemoryPool { get }
   /// What a planner may do for this kind of device.
   static var planningAbilities: PlanningAbilities { get }
+  /// Bytes of the largest buffer that the device gives.
+  var largestBuffer: Int { get }
 
   /// New memory of at least `byteCount` bytes, 64-byte aligned.
   func allocate(_ byteCount: Int) throws(DeviceError) -> UnsafeMutableRawPointer

@@ -12,11 +12,15 @@ final class CPUBackend: Backend, @unchecked Sendable {
       .fuseCombineSums, .fuseReluDepthwisePointwise, .fuseCombine, .sumSourceGradients,
       .fuseSourceSums,
     ], rowsMixVariants: true, viewsChannels: true, hasThreadScratch: true)
+  let largestBuffer = Int.max
 
   func allocate(_ byteCount: Int) throws(DeviceError) -> UnsafeMutableRawPointer {
+    // The system promises more than it has and ends whoever takes it at its word.
+    if byteCount >= 1 << 26, byteCount > availableMemory() { pool.drain(self) }
+    let available = byteCount < 1 << 26 ? Int.max : availableMemory()
     var pointer: UnsafeMutableRawPointer?
-    guard posix_memalign(&pointer, 64, byteCount) == 0, let pointer else {
-      throw .outOfMemory(wanted: byteCount, free: 0, largest: "unknown")
+    guard byteCount <= available, posix_memalign(&pointer, 64, byteCount) == 0, let pointer else {
+      throw .outOfMemory(wanted: byteCount, free: availableMemory(), largest: "")
     }
     return pointer
   }

@@ -51,6 +51,9 @@ final class OpenCLBackend: Backend, @unchecked Sendable {
     set { lock.with { esp_cl_set_bytes_limit(context, UInt64(newValue)) } }
   }
 
+  /// Whole cache lines, since the arena counts in them.
+  var largestBuffer: Int { max(Int(description.max_allocation) & ~4095, 4096) }
+
   var usedKernels: [String] { lock.with { programs.used } }
 
   // MARK: Memory

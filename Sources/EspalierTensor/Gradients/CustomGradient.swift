@@ -29,7 +29,7 @@ struct CustomGradient: Operation {
   func resultTypes(_ operands: [TensorType]) -> [TensorType] { [operands[0]] }
 
   func emit(into builder: inout LaunchBuilder) {
-    Passage(carriesGradient: false).emit(into: &builder)
+    Copy(carriesGradient: false).emit(into: &builder)
   }
 
   func isDifferentiable(at index: Int) -> Bool { index >= 1 && index <= sourceCount }
@@ -37,11 +37,13 @@ struct CustomGradient: Operation {
   func gradient(_ context: GradientContext) -> [Tensor?] {
     var numbered = Array(context.operands[(1 + sourceCount)...]) + [context.dy]
     var scalar = 0
-    for node in pullback.nodes {
-      let operands = node.operands.map { numbered[Int($0)] }
-      let scalars = Array(context.scalars[scalar..<scalar + node.scalarCount])
-      scalar += node.scalarCount
-      numbered += OperationTable.shared[node.operation].recordAgain(operands, scalars)
+    Recorder.current.betweenBarriers {
+      for node in pullback.nodes {
+        let operands = node.operands.map { numbered[Int($0)] }
+        let scalars = Array(context.scalars[scalar..<scalar + node.scalarCount])
+        scalar += node.scalarCount
+        numbered += OperationTable.shared[node.operation].recordAgain(operands, scalars)
+      }
     }
     var gradients: [Tensor?] = context.operands.map { _ in nil }
     for (index, output) in pullback.outputs.enumerated() where output >= 0 {
@@ -54,7 +56,7 @@ struct CustomGradient: Operation {
 extension Operation {
   /// Records the same operation on other operands.
   fileprivate func recordAgain(_ operands: [Tensor], _ scalars: [Scalar]) -> [Tensor] {
-    Recorder.current.record(self, operands, scalars)
+    recordAll(self, operands, scalars: scalars)
   }
 }
 
@@ -116,7 +118,7 @@ public func withGradient(
     value.epoch = epoch
     value.number = number
   }
-  return outer.record(
+  return recordAll(
     CustomGradient(pullback: recorded, sourceCount: sources.count),
-    [value] + sources + captured, scalars)[0]
+    [value] + sources + captured, scalars: scalars)[0]
 }

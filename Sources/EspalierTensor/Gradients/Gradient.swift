@@ -82,12 +82,11 @@ private func differentiate<R: TensorPack>(
   let outer = Recorder.current
   if outer.kind == .immediate {
     try Executor.flushImmediate(outer)
-    let recorder = Recorder(.step)
-    recorder.randomSeed = outer.randomSeed
-    recorder.randomStep = outer.randomStep
-    recorder.randomCount = outer.randomCount
-    defer { outer.randomCount = recorder.randomCount }
-    return try recorder.whileCurrent {
+    return try Recorder.withStep { recorder in
+      recorder.randomSeed = outer.randomSeed
+      recorder.randomStep = outer.randomStep
+      recorder.randomCount = outer.randomCount
+      defer { outer.randomCount = recorder.randomCount }
       let result = try differentiate(sources, usesGradientStorage: usesGradientStorage, body)
       // Updates that were recorded beside the loss.
       try Executor.execute(recorder, demanded: [], gradient: nil)

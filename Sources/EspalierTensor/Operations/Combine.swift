@@ -122,9 +122,11 @@ private func padded(_ indices: [Scalar]) -> [Scalar] {
 }
 
 extension Kernel {
-  static let combine = Kernel("combine", esp_combine_f32, esp_combine_f64)
+  static let combine = Kernel(
+    "combine", esp_combine_f32, esp_combine_f64, skipping: Int(ESP_COMBINE_MAX))
   static let combineBackward = Kernel(
-    "combine_backward", esp_combine_backward_f32, esp_combine_backward_f64)
+    "combine_backward", esp_combine_backward_f32, esp_combine_backward_f64,
+    skipping: Int(ESP_COMBINE_MAX))
 }
 
 /// The sum of tensors of one shape, in order, in one pass.

@@ -49,7 +49,9 @@ extension Tensor {
   }
 
   /// Zeros of this tensor's shape, type and device.
-  public func zerosLike() -> Tensor { record(FillLike(), self, scalars: [Scalar.bits(0)]) }
+  public func zerosLike() -> Tensor {
+    record(FillLike(isZero: true), self, scalars: [Scalar.bits(0)])
+  }
 
   /// Ones of this tensor's shape, type and device.
   public func onesLike() -> Tensor { record(FillLike(), self, scalars: [Scalar(1.0)]) }
@@ -58,6 +60,8 @@ extension Tensor {
 /// A tensor of one value with the type and device of the operand.
 struct FillLike: Operation {
   static let stem = "fill"
+  /// Whether the value is exactly zero whenever the plan runs.
+  var isZero = false
 
   func resultTypes(_ operands: [TensorType]) -> [TensorType] { [operands[0]] }
   func requiredLayout(at index: Int) -> LayoutRequirement { .same }

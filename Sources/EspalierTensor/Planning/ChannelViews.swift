@@ -39,9 +39,10 @@ struct ChannelViews {
 
   /// Whether everything that uses a value can read it with a pixel stride of its own.
   private func isReadStrided(_ value: Int32, _ index: GraphIndex) -> Bool {
-    index.users(of: value).allSatisfy {
-      type(of: index.graph.nodes[$0].operation).readsPixelStride
-    }
+    !index.roots.contains(value)
+      && index.users(of: value).allSatisfy {
+        type(of: index.graph.nodes[$0].operation).readsPixelStride
+      }
   }
 
   private mutating func placeParts(_ node: Graph.Node, _ index: GraphIndex, _ fixed: Set<Int32>) {

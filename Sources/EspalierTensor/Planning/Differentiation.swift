@@ -69,14 +69,14 @@ enum Differentiation {
         )
         let inLayout =
           gradient.value.type.layout == expected.layout
-          ? gradient : record_(Relayout(to: expected.layout), gradient)
+          ? gradient : record_(LayoutConversion(to: expected.layout), gradient)
         contributions[operandNumbers[k], default: []].append(inLayout)
       }
     }
     return contributions.mapValues(sum)
   }
 
-  private static func record_(_ operation: Relayout, _ tensor: Tensor) -> Tensor {
+  private static func record_(_ operation: LayoutConversion, _ tensor: Tensor) -> Tensor {
     record(operation, tensor)
   }
 

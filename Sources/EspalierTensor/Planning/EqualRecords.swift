@@ -32,7 +32,7 @@ struct EqualRecords {
 
   /// A scalar's value is unknown here, so only operations without any can be equal.
   private func isMergeable(_ record: Record) -> Bool {
-    !record.traits.hasEffect && record.scalarCount == 0
+    !record.traits.hasEffect && record.scalarCount == 0 && record.barrier == 0
       && type(of: OperationTable.shared[record.operation]).mergesBeforeGradients
   }
 }

@@ -8,6 +8,8 @@ struct Graph {
     var isBackward: Bool
     /// The recorded operation it came from, for messages.
     var origin: Int32
+    /// Nodes are merged, fused and reordered only with nodes of the same number (`Record.barrier`).
+    var barrier: Int32 = 0
   }
 
   var nodes: [Node] = []
@@ -50,7 +52,7 @@ struct Graph {
         let copy = makeValue(types[Int(value)])
         protected.append(
           Node(
-            operation: Passage(carriesGradient: false, isAlwaysCopy: true), operands: [value],
+            operation: Copy(carriesGradient: false, isAlwaysCopy: true), operands: [value],
             results: [copy], scalars: [], isBackward: node.isBackward, origin: node.origin))
         copies[value] = copy
       }
@@ -120,6 +122,7 @@ struct Pass: Sendable {
       let operation: AnyHashable
       let operands: [Int32]
       let isBackward: Bool
+      let barrier: Int32
     }
     var seen: [Key: [Int32]] = [:]
     var replacement: [Int32: Int32] = [:]
@@ -131,7 +134,7 @@ struct Pass: Sendable {
       if !node.operation.hasEffect && node.scalars.isEmpty {
         let key = Key(
           operation: AnyHashable(node.operation), operands: node.operands,
-          isBackward: node.isBackward)
+          isBackward: node.isBackward, barrier: node.barrier)
         if let known = seen[key], !node.results.contains(where: { fixed.contains($0) }) {
           for (old, new) in zip(node.results, known) { replacement[old] = new }
           continue

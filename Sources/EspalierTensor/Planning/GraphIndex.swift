@@ -3,19 +3,28 @@ struct GraphIndex {
   let graph: Graph
   private var makers: [Int32: Int] = [:]
   private var users: [Int32: [Int]] = [:]
-  /// Values that must be computed whatever else happens.
+  /// Values that must be computed whatever a pass rewrites.
   let roots: Set<Int32>
 
   init(_ graph: Graph) {
     self.graph = graph
-    roots = Set(graph.roots)
+    var roots = Set(graph.roots)
     for (index, node) in graph.nodes.enumerated() {
+      guard node.barrier == 0 else {
+        // What stands behind a barrier is left as it is, and so is what it needs.
+        roots.formUnion(node.operands)
+        continue
+      }
       for result in node.results { makers[result] = index }
       for operand in Set(node.operands) { users[operand, default: []].append(index) }
     }
+    self.roots = roots
   }
 
-  /// The number of the node that makes a value; nil for one from outside.
+  /// Whether a pass may rewrite the node.
+  func isOpen(_ number: Int) -> Bool { graph.nodes[number].barrier == 0 }
+
+  /// The number of the node that makes a value; nil for one from outside or behind a barrier.
   func maker(of value: Int32) -> Int? { makers[value] }
 
   /// The numbers of the nodes that use a value, in order.

@@ -7,15 +7,18 @@ public struct Kernel: Sendable {
   let float64: esp_kernel?
   let int32: esp_kernel?
   let bool: esp_kernel?
+  /// So many operands, from the first on, are skipped where a row says that they are absent.
+  let skippedOperands: Int
   private let openCLNames: [DType: String]
 
   /// By default the OpenCL kernel is `esp_` and the name, with `_i32` or `_8` for other elements
   /// than float32; none computes in float64.
   init(
     _ name: String, _ float32: esp_kernel?, _ float64: esp_kernel?, int32: esp_kernel? = nil,
-    bool: esp_kernel? = nil, openCL: [DType: String]? = nil
+    bool: esp_kernel? = nil, skipping skippedOperands: Int = 0, openCL: [DType: String]? = nil
   ) {
     self.name = name
+    self.skippedOperands = skippedOperands
     var names: [DType: String] = [.float32: "esp_\(name)"]
     if int32 != nil { names[.int32] = "esp_\(name)_i32" }
     if bool != nil { names[.bool] = "esp_\(name)_8" }

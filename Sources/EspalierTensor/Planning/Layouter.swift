@@ -11,15 +11,17 @@ struct Layouter {
   private let viewsChannels: Bool
   private let abilities: PlanningAbilities
   private var views = ChannelViews()
+  private let shortcuts: Shortcuts?
   /// Values keyed by number; converted operands and results of the reference get numbers beyond.
   private var spaces: [Int32: Int32] = [:]
   private var types: [TensorType]
 
   init(
     graph: Graph, isReference: Bool, groupsRows: Bool, viewsChannels: Bool,
-    abilities: PlanningAbilities
+    abilities: PlanningAbilities, shortcuts: Shortcuts?
   ) {
     self.graph = graph
+    self.shortcuts = shortcuts
     self.groupsRows = groupsRows
     self.viewsChannels = viewsChannels
     self.abilities = abilities
@@ -55,7 +57,8 @@ struct Layouter {
       firstOwnSpace: 2 + 2 * n + 2 * m)
     memory.assign()
     let forward = memory.program(emitted[..<split])
-    let backward = split < emitted.count ? memory.program(emitted[split...]) : nil
+    let handsOn = shortcuts?.gradients.contains { $0 != nil } ?? false
+    let backward = split < emitted.count || handsOn ? memory.program(emitted[split...]) : nil
     var reads = [Bool](repeating: false, count: m)
     for call in emitted {
       for operand in call.rows.lazy.flatMap(\.operands) {
@@ -64,11 +67,12 @@ struct Layouter {
         }
       }
     }
+    for case let result? in shortcuts?.gradients ?? [] { reads[result] = true }
     return Plan(
       operandCount: n, resultCount: m, forward: forward, backward: backward,
       frameBytes: memory.frameBytes, ownSpaces: memory.ownSpaces,
       producesGradient: graph.gradients.map { $0 != nil },
-      readsUpstream: reads, seconds: monotonicSeconds() - start)
+      readsUpstream: reads, shortcuts: shortcuts, seconds: monotonicSeconds() - start)
   }
 
   /// What an in-place operation leaves lies where its operand does.
@@ -91,6 +95,8 @@ struct Layouter {
     var writes: [Int32] = []
     /// Whether the node updates a variable.
     var isUpdate = false
+    /// The node's (`Record.barrier`).
+    var barrier: Int32 = 0
   }
 
   private mutating func emitAll() -> [Call] {
@@ -131,6 +137,7 @@ struct Layouter {
       }
       let node = graph.nodes[calls[k].node]
       calls[k].isUpdate = node.operation.hasEffect
+      calls[k].barrier = node.barrier
       calls[k].writes =
         node.results.map(dependency)
         + node.operation.effectTargets.map { root(node.operands[$0]) }

@@ -143,6 +143,9 @@ struct MemoryAssignment {
         // It lies nowhere.
       } else if let space = spaces[operand.number] {
         location = Location(space: space, dtype: operand.dtype, byteOffset: 0)
+        if k < pending.kernel.skippedOperands {
+          program.absentFlags.append((Int(space), offset + 12 * k + 8))
+        }
       } else {
         guard let place = places[operand.number] else {
           preconditionFailure("\(pending.kernel.name): operand \(k) has no place")
@@ -178,6 +181,11 @@ struct OffsetAllocator {
   private(set) var peak = 0
 
   mutating func allocate(_ byteCount: Int) -> Int {
+    allocate(byteCount, below: Int.max).unsafelyUnwrapped
+  }
+
+  /// Nil where it would end beyond `limit`.
+  mutating func allocate(_ byteCount: Int, below limit: Int) -> Int? {
     var best: Int?
     for (index, range) in free.enumerated() where range.count >= byteCount {
       if best.map({ range.count < free[$0].count }) ?? true { best = index }
@@ -191,6 +199,8 @@ struct OffsetAllocator {
       }
       return offset
     }
+    let touching = free.last.flatMap { $0.offset + $0.count == end ? $0.offset : nil }
+    guard byteCount <= limit - (touching ?? end) else { return nil }
     // Grow the last free range when it touches the end.
     if let last = free.last, last.offset + last.count == end {
       free.removeLast()

@@ -31,17 +31,24 @@ struct Planner {
       let passes = [.mergeEqual, .dropUnused] + abilities.fusions + [.dropUnused]
       for pass in passes where !Planner.disabledPasses.contains(pass.name) { pass.apply(&graph) }
     }
+    let shortcuts = passesShortcuts ? graph.takeOutShortcuts() : nil
+    if shortcuts != nil { Pass.dropUnused.apply(&graph) }
     let isFull = option == .full
     let viewsChannels = abilities.viewsChannels && !Planner.disabledPasses.contains("view-channels")
     return Layouter(
       graph: graph, isReference: option == .reference,
       groupsRows: isFull && !Planner.disabledPasses.contains("group-rows"),
-      viewsChannels: isFull && viewsChannels, abilities: abilities
+      viewsChannels: isFull && viewsChannels, abilities: abilities,
+      shortcuts: shortcuts
     ).plan(startedAt: start)
   }
 
   private var mergesEqual: Bool {
     option == .full && !Planner.disabledPasses.contains(Pass.mergeEqual.name)
+  }
+
+  private var passesShortcuts: Bool {
+    option == .full && !Planner.disabledPasses.contains("shortcuts")
   }
 
   static let disabledPasses: Set<String> = Set(
@@ -93,7 +100,7 @@ struct Planner {
         Record(
           operation: outer.operation, firstOperand: firstOperand, operandCount: outer.operandCount,
           firstResult: firstResult, resultCount: outer.resultCount, firstScalar: firstScalar,
-          scalarCount: outer.scalarCount, traits: outer.traits))
+          scalarCount: outer.scalarCount, traits: outer.traits, barrier: outer.barrier))
     }
     let forwardCount = symbolic.records.count
     let local = { (number: Int32) in map[number].unsafelyUnwrapped }
@@ -123,7 +130,7 @@ struct Planner {
           var number = gradient.value.number
           let producer = symbolic.producers[Int(number)]
           if producer < forwardCount || taken.contains(number) {
-            number = record(Passage(carriesGradient: false), gradient).value.number
+            number = record(Copy(carriesGradient: false), gradient).value.number
           }
           taken.insert(number)
           gradients[index] = number
@@ -145,7 +152,7 @@ struct Planner {
           operands: (0..<Int(record.operandCount)).map { symbolic.operands[first + $0] },
           results: (0..<record.resultCount).map { record.firstResult + $0 },
           scalars: (0..<Int(record.scalarCount)).map { symbolic.scalars[firstScalar + $0] },
-          isBackward: index >= forwardCount, origin: record.operation))
+          isBackward: index >= forwardCount, origin: record.operation, barrier: record.barrier))
     }
     return graph
   }

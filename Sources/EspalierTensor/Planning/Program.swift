@@ -36,6 +36,8 @@ final class Program {
   var names: [String] = []
   /// Scalars to evaluate and where their word goes in `rows`.
   var scalars: [(offset: Int, scalar: Scalar)] = []
+  /// Flags of operands that may be absent: which of the plan's spaces, and where in `rows`.
+  var absentFlags: [(space: Int, offset: Int)] = []
   private(set) var rows: UnsafeMutableRawPointer
   private(set) var rowBytes: Int
   /// Bytes of scratch that the program needs.
@@ -58,6 +60,16 @@ final class Program {
   }
 }
 
+extension Program {
+  /// Writes which operands are absent this time.
+  func patch(isAbsent: [Bool]) {
+    for (space, offset) in absentFlags {
+      let flags = isAbsent[space] ? UInt32(ESP_ABSENT) : 0
+      rows.storeBytes(of: flags, toByteOffset: offset, as: UInt32.self)
+    }
+  }
+}
+
 /// How a block runs: forward, and backward where it was planned under a gradient.
 ///
 /// Spaces: 0 frame (saved for the backward), 1 scratch, then one for each operand, each result, each
@@ -74,12 +86,15 @@ final class Plan {
   let producesGradient: [Bool]
   /// Results whose upstream gradient the backward reads.
   let readsUpstream: [Bool]
+  /// Results and gradients that nothing computes.
+  let shortcuts: Shortcuts?
   /// How long planning took.
   let seconds: Double
 
   init(
     operandCount: Int, resultCount: Int, forward: Program, backward: Program?, frameBytes: Int,
-    ownSpaces: [Int], producesGradient: [Bool], readsUpstream: [Bool], seconds: Double
+    ownSpaces: [Int], producesGradient: [Bool], readsUpstream: [Bool],
+    shortcuts: Shortcuts? = nil, seconds: Double
   ) {
     self.operandCount = operandCount
     self.resultCount = resultCount
@@ -89,6 +104,7 @@ final class Plan {
     self.ownSpaces = ownSpaces
     self.producesGradient = producesGradient
     self.readsUpstream = readsUpstream
+    self.shortcuts = shortcuts
     self.seconds = seconds
   }
 

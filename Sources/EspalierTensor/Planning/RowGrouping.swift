@@ -58,6 +58,8 @@ struct RowGrouping {
     var read: [Int32: Int] = [:]
     var (last, lastNode, nodeLevel) = (0, -1, 0)
     var isBackward = false
+    // Nothing is moved across a barrier: what follows one runs after all that came before.
+    var (barrier, floor) = (Int32(0), 0)
     var updates: [Int] = []
     var lastUse: [Int32: Int] = [:]
     for (index, call) in calls.enumerated() {
@@ -65,9 +67,14 @@ struct RowGrouping {
         postpone(updates, &levels, to: last + 1, lastUse)
         (written, read, updates) = ([:], [:], [])
         (isBackward, lastNode) = (true, -1)
+        floor = 0
+      }
+      if call.barrier != barrier {
+        barrier = call.barrier
+        floor = last + 1
       }
       // Calls of one node follow one another: they may share a result or a workspace.
-      if call.node != lastNode { (lastNode, nodeLevel) = (call.node, 0) }
+      if call.node != lastNode { (lastNode, nodeLevel) = (call.node, floor) }
       var level = nodeLevel
       let operands = call.rows.flatMap(\.operands).map(\.dependency).filter { $0 >= 0 }
       for value in operands {

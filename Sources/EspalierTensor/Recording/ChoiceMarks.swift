@@ -15,7 +15,7 @@ package enum ChoiceMarks {
 
   /// What leaves a candidate: a new value even when the candidate is a skip.
   package static func leave(_ x: Tensor, carriesGradient: Bool) -> Tensor {
-    record(Passage(carriesGradient: carriesGradient), x)
+    record(Copy(carriesGradient: carriesGradient), x)
   }
 
   /// Ends a candidate or a sampled choice.
@@ -31,7 +31,7 @@ package enum ChoiceMarks {
     recorder.cutCount += 1
     hash.add(UInt64(recorder.cutCount))
     hash.add(side)
-    recorder.mark(cut: true, identity: hash.low | 1)
+    recorder.mark(cut: true, identity: hash.word | 1)
   }
 
   /// A tensor that is exactly zero, to stand for an input that was not chosen: which inputs are
@@ -40,29 +40,5 @@ package enum ChoiceMarks {
     let value = Value(type: x.value.type, device: x.device)
     value.isAbsent = true
     return Tensor(value)
-  }
-}
-
-/// What a model's recorded operations cost.
-package struct RecordedCost: Sendable {
-  /// Of convolutions and linear layers; a bias counts as one an output.
-  package var multiplyAdds = 0
-
-  /// Records `body` without running it and adds up its operations.
-  package static func measure(_ body: () -> Void) -> RecordedCost {
-    let recorder = Recorder(.step)
-    recorder.updatesVariables = false
-    recorder.whileCurrent(body)
-    var cost = RecordedCost(multiplyAdds: recorder.biasedOutputs)
-    for record in recorder.records {
-      let operands = (0..<record.operandCount).map {
-        recorder.values[Int(recorder.operands[Int(record.firstOperand + $0)])].type.shape
-      }
-      let results = (0..<record.resultCount).map {
-        recorder.values[Int(record.firstResult + $0)].type.shape
-      }
-      cost.multiplyAdds += OperationTable.shared[record.operation].multiplyAdds(operands, results)
-    }
-    return cost
   }
 }

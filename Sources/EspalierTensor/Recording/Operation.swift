@@ -90,30 +90,3 @@ public struct GradientContext {
     return first
   }
 }
-
-/// Numbers operations, so that a record holds one integer for each.
-final class OperationTable: @unchecked Sendable {
-  static let shared = OperationTable()
-
-  private let lock = Lock()
-  private var operations: [any Operation] = []
-  private var numbers: [AnyHashable: Int32] = [:]
-
-  func number<O: Operation>(_ operation: O) -> Int32 {
-    lock.with {
-      let key = AnyHashable(operation)
-      if let known = numbers[key] { return known }
-      let number = Int32(operations.count)
-      operations.append(operation)
-      numbers[key] = number
-      return number
-    }
-  }
-
-  subscript(number: Int32) -> any Operation { lock.with { operations[Int(number)] } }
-}
-
-/// A recorder's own cache of the table, without lock and existential in the common case.
-final class OperationNumbers<O: Operation> {
-  var numbers: [O: Int32] = [:]
-}

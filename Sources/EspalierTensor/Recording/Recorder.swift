@@ -1,46 +1,3 @@
-/// One recorded operation: indices into the recorder's arrays.
-struct Record {
-  var operation: Int32
-  var firstOperand: Int32
-  var operandCount: Int32
-  /// Results are numbered from here on.
-  var firstResult: Int32
-  var resultCount: Int32
-  var firstScalar: Int32
-  var scalarCount: Int32
-  var traits: OperationTraits
-}
-
-/// What a flush must know of an operation without looking it up.
-struct OperationTraits {
-  /// Whether operands are written in place.
-  var hasEffect = false
-  /// Whether the results count as needing a gradient whatever the operands are.
-  var carriesGradient = false
-  /// Bit k: operand k lets gradients through; the last bit stands for all further ones.
-  private var differentiable: UInt32 = 0
-
-  init<O: Operation>(_ operation: O, operandCount: Int) {
-    hasEffect = operation.hasEffect
-    carriesGradient = (operation as? Passage)?.carriesGradient ?? false
-    for k in 0..<min(operandCount, 32) where operation.isDifferentiable(at: k) {
-      differentiable |= 1 << UInt32(k)
-    }
-  }
-
-  func isDifferentiable(at k: Int) -> Bool { differentiable & (1 << UInt32(min(k, 31))) != 0 }
-}
-
-/// Where the record is cut into blocks.
-struct Mark {
-  /// The record that follows the mark.
-  var position: Int32
-  /// What begins here, for the memory bound of a position: a hash of the choice's key and occurrence.
-  var identity: UInt64
-  /// A cut, or only the end of a scope at which a long block may be cut.
-  var isCut: Bool
-}
-
 /// The open record of one thread.
 ///
 /// Tensor functions append to it; `Executor` plans and runs what is needed of it.
@@ -64,6 +21,7 @@ final class Recorder {
   }
 
   let kind: Kind
+  private let operations: KnownOperations
   private(set) var epoch = Recorder.nextEpoch()
   @exclusivity(unchecked) var records: ContiguousArray<Record> = []
   @exclusivity(unchecked) var operands: ContiguousArray<Int32> = []
@@ -72,12 +30,17 @@ final class Recorder {
   @exclusivity(unchecked) var producers: ContiguousArray<Int32> = []
   @exclusivity(unchecked) var scalars: ContiguousArray<Scalar> = []
   var marks: ContiguousArray<Mark> = []
+  /// Positions of the marks that cut.
+  var cuts: ContiguousArray<Int32> = []
   /// Values handed to sampled choices: used later whatever is sampled.
   var handed: [Int32] = []
   /// What went wrong in a flush that nobody asked for; thrown by the next one.
   var deferredError: DeviceError?
-  /// Records with an effect that have run already.
-  var executed: Set<Int32> = []
+  /// Records with an effect that have not run yet, in order.
+  var pendingEffects: ContiguousArray<Int32> = []
+  /// What `Record.barrier` says of what is recorded now.
+  var barrier: Int32 = 0
+  private var lastBarrier: Int32 = 0
   /// While a custom gradient is recorded: values of the outer open record that were used, with the
   /// place they have there.
   var captured: [(value: Value, epoch: UInt64, number: Int32)]?
@@ -96,13 +59,35 @@ final class Recorder {
   /// The step's number and seed, for random operations.
   var randomSeed: UInt64 = 0
   var randomStep: UInt32 = 0
-  private var numberings: [ObjectIdentifier: AnyObject] = [:]
 
-  init(_ kind: Kind) { self.kind = kind }
+  /// A record that `operations` is the memory of; by default the thread's.
+  init(_ kind: Kind, _ operations: KnownOperations = ThreadState.current.operations) {
+    self.kind = kind
+    self.operations = operations
+  }
 
   /// The open record of this thread.
-  static var current: Recorder {
-    ThreadState.current.recorder
+  static var current: Recorder { ThreadState.current.recorder }
+
+  /// Runs `body` with an empty record of a step, whose room is kept for the next one.
+  static func withStep<R>(_ body: (Recorder) throws -> R) rethrows -> R {
+    let state = ThreadState.current
+    let recorder = state.spareRecorder ?? Recorder(.step)
+    state.spareRecorder = nil
+    defer {
+      recorder.reset()
+      state.spareRecorder = recorder
+    }
+    return try recorder.whileCurrent { try body(recorder) }
+  }
+
+  /// Runs `body` with its records between two barriers.
+  func betweenBarriers<R>(_ body: () -> R) -> R {
+    let outer = barrier
+    lastBarrier += 1
+    barrier = lastBarrier
+    defer { barrier = outer }
+    return body()
   }
 
   /// Runs `body` with this as the thread's open record.
@@ -130,94 +115,116 @@ final class Recorder {
     return number
   }
 
-  /// Appends an operation and returns its results.
-  func record<O: Operation>(_ operation: O, _ inputs: [Tensor], _ scalars: [Scalar] = [])
-    -> [Tensor]
-  {
-    if records.count >= 65_536 && kind == .immediate && deferredError == nil {
-      do throws(DeviceError) {
-        try Executor.flushImmediate(self)
-      } catch { deferredError = error }
+  /// Appends an operation; returns the numbers of its results.
+  func append<O: Operation>(
+    _ operation: O, _ inputs: UnsafeBufferPointer<Tensor>, _ scalars: [Scalar]
+  ) -> Range<Int> {
+    guard isInLayout(operation, inputs) else {
+      return inLayout(operation, inputs).withUnsafeBufferPointer {
+        append(operation, $0, scalars)
+      }
     }
+    let known = operations[operation]
+    if !known.fits(inputs) { known.fit(operation, to: inputs) }
+    return append(known, inputs, scalars)
+  }
+
+  private func append(
+    _ known: KnownOperation, _ inputs: UnsafeBufferPointer<Tensor>, _ scalars: [Scalar]
+  ) -> Range<Int> {
+    if records.count >= 65_536 { flushLongRecord() }
     let device = inputs.first?.device ?? self.device ?? Device.current
-    var types: [TensorType] = []
-    types.reserveCapacity(inputs.count)
-    let inputs = inLayout(operation, inputs)
-    for (index, input) in inputs.enumerated() {
-      precondition(
-        input.device == device,
-        "\(O.stem): operand \(index) is on \(input.device), operand 0 on \(device); use to(_:)")
-      types.append(input.type)
-    }
     let firstOperand = Int32(operands.count)
-    for input in inputs { operands.append(number(of: input.value)) }
-    let resultTypes = operation.resultTypes(types)
-    let number = number(operation)
-    let record = Record(
-      operation: number, firstOperand: firstOperand, operandCount: Int32(inputs.count),
-      firstResult: Int32(values.count), resultCount: Int32(resultTypes.count),
-      firstScalar: Int32(self.scalars.count), scalarCount: Int32(scalars.count),
-      traits: OperationTraits(operation, operandCount: inputs.count))
-    self.scalars.append(contentsOf: scalars)
-    var results: [Tensor] = []
-    results.reserveCapacity(resultTypes.count)
+    for index in 0..<inputs.count {
+      let value = inputs[index].value
+      precondition(
+        value.device == device,
+        "\(stem(known)): operand \(index) is on \(value.device), operand 0 on \(device); use to(_:)"
+      )
+      operands.append(number(of: value))
+    }
+    let first = values.count
+    let firstScalar = Int32(self.scalars.count)
+    if !scalars.isEmpty { self.scalars.append(contentsOf: scalars) }
     let index = Int32(records.count)
-    for type in resultTypes {
-      let value = Value(type: type, device: device, origin: number)
+    let resultCount = known.resultTypes.count
+    for k in 0..<resultCount {
+      let value = Value(type: known.resultTypes[k], device: device, origin: known.number)
       value.epoch = epoch
-      value.number = Int32(values.count)
+      value.number = Int32(first + k)
       values.append(value)
       producers.append(index)
-      results.append(Tensor(value))
     }
-    records.append(record)
-    return results
+    if known.traits.hasEffect { pendingEffects.append(index) }
+    records.append(
+      Record(
+        operation: known.number, firstOperand: firstOperand, operandCount: Int32(inputs.count),
+        firstResult: Int32(first), resultCount: Int32(resultCount), firstScalar: firstScalar,
+        scalarCount: Int32(scalars.count), traits: known.traits, barrier: barrier))
+    return first..<first + resultCount
   }
 
-  /// The operands with conversions recorded where an operation needs another layout.
-  private func inLayout<O: Operation>(_ operation: O, _ inputs: [Tensor]) -> [Tensor] {
-    if !O.takesConvolutionWeights && inputs.allSatisfy({ $0.value.type.layout == .standard }) {
-      return inputs
-    }
-    var converted = inputs
-    for index in inputs.indices {
+  private func stem(_ known: KnownOperation) -> String {
+    let operation = OperationTable.shared[known.number]
+    return type(of: operation).stem
+  }
+
+  /// Outside a step nothing ends a record; its operands are stored before the numbers are reused.
+  private func flushLongRecord() {
+    guard kind == .immediate, deferredError == nil else { return }
+    do throws(DeviceError) {
+      try Executor.flushImmediate(self)
+    } catch { deferredError = error }
+  }
+
+  // MARK: Layout
+
+  private func isInLayout<O: Operation>(
+    _ operation: O, _ inputs: UnsafeBufferPointer<Tensor>
+  ) -> Bool {
+    for index in 0..<inputs.count {
       let layout = inputs[index].value.type.layout
-      let needed: Layout
-      switch operation.requiredLayout(at: index) {
-      case .standard: needed = .standard
-      case .convolutionWeight: needed = .convolutionWeight
-      case .same:
-        needed =
-          inputs.allSatisfy { $0.value.type.layout == layout && $0.shape == inputs[0].shape }
-          ? layout : .standard
-      }
-      if layout != needed {
-        converted[index] = record(Relayout(to: needed), [inputs[index]])[0]
-      }
+      if layout == .standard && !O.takesConvolutionWeights { continue }
+      if layout != needed(operation, inputs, index) { return false }
     }
-    return converted
+    return true
   }
 
-  private func number<O: Operation>(_ operation: O) -> Int32 {
-    let id = ObjectIdentifier(O.self)
-    let cache: OperationNumbers<O>
-    if let known = numberings[id] {
-      cache = unsafeDowncast(known, to: OperationNumbers<O>.self)
-    } else {
-      cache = OperationNumbers<O>()
-      numberings[id] = cache
+  private func needed<O: Operation>(
+    _ operation: O, _ inputs: UnsafeBufferPointer<Tensor>, _ index: Int
+  ) -> Layout {
+    switch operation.requiredLayout(at: index) {
+    case .standard: return .standard
+    case .convolutionWeight: return .convolutionWeight
+    case .same:
+      let layout = inputs[index].value.type.layout
+      return inputs.allSatisfy { $0.value.type.layout == layout && $0.shape == inputs[0].shape }
+        ? layout : .standard
     }
-    if let number = cache.numbers[operation] { return number }
-    let number = OperationTable.shared.number(operation)
-    cache.numbers[operation] = number
-    return number
   }
+
+  /// The operands with conversions recorded where the operation needs another layout.
+  private func inLayout<O: Operation>(
+    _ operation: O, _ inputs: UnsafeBufferPointer<Tensor>
+  ) -> [Tensor] {
+    inputs.indices.map { index in
+      let layout = needed(operation, inputs, index)
+      if inputs[index].value.type.layout == layout { return inputs[index] }
+      return withUnsafePointer(to: inputs[index]) {
+        let results = append(LayoutConversion(to: layout), .init(start: $0, count: 1), [])
+        return Tensor(values[results.lowerBound])
+      }
+    }
+  }
+
+  // MARK: Cuts
 
   func mark(cut: Bool, identity: UInt64 = 0) {
     // Inside a nested gradient nothing is cut.
     guard gradientDepth < 2, kind != .planning else { return }
     if let last = marks.last, last.position == Int32(records.count), last.isCut || !cut { return }
     marks.append(Mark(position: Int32(records.count), identity: identity, isCut: cut))
+    if cut { cuts.append(Int32(records.count)) }
   }
 
   /// Forgets the record; values that were not stored can no longer be used.
@@ -228,20 +235,45 @@ final class Recorder {
     producers.removeAll(keepingCapacity: true)
     scalars.removeAll(keepingCapacity: true)
     marks.removeAll(keepingCapacity: true)
+    cuts.removeAll(keepingCapacity: true)
     handed.removeAll(keepingCapacity: true)
-    executed.removeAll(keepingCapacity: true)
+    pendingEffects.removeAll(keepingCapacity: true)
     cutCount = 0
     epoch = Recorder.nextEpoch()
   }
+
+  /// Makes the record of a finished step fit for another one.
+  private func reset() {
+    clear()
+    deferredError = nil
+    captured = nil
+    device = nil
+    (biasedOutputs, updatesVariables, gradientDepth) = (0, true, 0)
+    (randomCount, randomSeed, randomStep) = (0, 0, 0)
+    (barrier, lastBarrier) = (0, 0)
+  }
 }
 
-/// Records an operation with one result.
+/// Records an operation of one operand with one result.
+func record<O: Operation>(_ operation: O, _ x: Tensor, scalars: [Scalar] = []) -> Tensor {
+  let recorder = Recorder.current
+  let results = withUnsafePointer(to: x) {
+    recorder.append(operation, .init(start: $0, count: 1), scalars)
+  }
+  return Tensor(recorder.values[results.lowerBound])
+}
+
+/// Records an operation of any operands with one result.
 func record<O: Operation>(_ operation: O, _ inputs: Tensor..., scalars: [Scalar] = []) -> Tensor {
-  Recorder.current.record(operation, inputs, scalars)[0]
+  let recorder = Recorder.current
+  let results = inputs.withUnsafeBufferPointer { recorder.append(operation, $0, scalars) }
+  return Tensor(recorder.values[results.lowerBound])
 }
 
 /// Records an operation with several results.
 func recordAll<O: Operation>(_ operation: O, _ inputs: [Tensor], scalars: [Scalar] = []) -> [Tensor]
 {
-  Recorder.current.record(operation, inputs, scalars)
+  let recorder = Recorder.current
+  let results = inputs.withUnsafeBufferPointer { recorder.append(operation, $0, scalars) }
+  return results.map { Tensor(recorder.values[$0]) }
 }

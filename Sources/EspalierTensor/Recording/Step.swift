@@ -50,10 +50,9 @@ public func step<R: TensorPack>(
   let outer = Recorder.current
   precondition(outer.kind == .immediate, "a step cannot begin inside a step or a gradient rule")
   try Executor.flushImmediate(outer)
-  let recorder = Recorder(.step)
-  recorder.randomSeed = random.seed
-  recorder.randomStep = random.step
-  return try recorder.whileCurrent {
+  return try Recorder.withStep { recorder in
+    recorder.randomSeed = random.seed
+    recorder.randomStep = random.step
     let pack = try body()
     try recorder.keep(pack)
     return pack

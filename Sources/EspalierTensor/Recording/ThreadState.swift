@@ -4,7 +4,11 @@ import CKernels
 ///
 /// A task-local value would be inherited by child tasks, so that two would share a record.
 package final class ThreadState {
-  var recorder = Recorder(.immediate)
+  /// What recording knows of operations.
+  let operations: KnownOperations
+  var recorder: Recorder
+  /// The emptied record of the last step.
+  var spareRecorder: Recorder?
   /// Whether flushes only plan: see `Rehearsal`.
   package internal(set) var isRehearsing = false
   /// What the rehearsal that is running found that flushes need.
@@ -17,6 +21,11 @@ package final class ThreadState {
   /// What this thread's flushes counted.
   var counters = EngineCounters()
   private var objects: [ObjectIdentifier: AnyObject] = [:]
+
+  private init() {
+    operations = KnownOperations()
+    recorder = Recorder(.immediate, operations)
+  }
 
   package static var current: ThreadState {
     if let slot = esp_thread_slot() {

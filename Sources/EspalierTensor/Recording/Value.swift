@@ -68,8 +68,16 @@ final class Contents {
   var executed = 0
   /// What lies there, for messages.
   let kind: String
+  /// The version that a flush's records, read in order, have come to.
+  private var noted = (flush: 0, version: 0)
 
   init(_ kind: String) { self.kind = kind }
+
+  /// The version that lies there once the records of a flush before the one that asks have run.
+  func version(inFlush flush: Int) -> Int { noted.flush == flush ? noted.version : executed }
+
+  /// Notes that a record of a flush writes a version.
+  func write(_ version: Int, inFlush flush: Int) { noted = (flush, version) }
 
   /// A write that has happened, outside any record.
   func write() {

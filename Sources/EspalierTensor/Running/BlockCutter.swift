@@ -1,157 +1,97 @@
-/// Finds which records a flush needs and cuts them into blocks with their demand.
-final class BlockCutter {
+/// Cuts what a flush needs into blocks with their demand.
+struct BlockCutter {
   private let recorder: Recorder
   private let demanded: [Int32]
   private let gradient: GradientRequest?
-  /// Per value, the block that makes it in this flush, or -1.
-  private(set) var blockOf: [Int32]
-  private var list: [Block] = []
+  private let room: FlushRoom
 
-  init(_ recorder: Recorder, demanded: [Int32], gradient: GradientRequest?) {
+  init(
+    _ recorder: Recorder, demanded: [Int32], gradient: GradientRequest?, room: FlushRoom
+  ) {
     self.recorder = recorder
     self.demanded = demanded
     self.gradient = gradient
-    blockOf = [Int32](repeating: -1, count: recorder.values.count)
+    self.room = room
   }
 
-  func blocks() -> [Block] {
-    let needed = neededRecords()
-    requireLatest(needed)
-    cut(needed)
+  /// Fills `room` with the blocks.
+  func cut() {
+    var wanted = demanded.filter { recorder.values[Int($0)].slice == nil }
+    if let gradient { wanted.append(gradient.loss) }
+    NeededRecords(recorder, gradient, room).find(wanted)
+    requireLatest()
+    cutNeeded()
     findResults()
     findGradientFlow()
-    return list
-  }
-
-  // MARK: Need
-
-  /// Records that a demanded value, the loss or a pending update depends on.
-  ///
-  /// Inside a needed block, what was handed to a sampled choice counts as needed too: what is
-  /// planned may not depend on what was sampled.
-  private func neededRecords() -> [Int32] {
-    var seeds = demanded.filter { recorder.values[Int($0)].slice == nil }
-    if let gradient { seeds.append(gradient.loss) }
-    var (list, needed) = need(seeds)
-    guard !recorder.handed.isEmpty else { return list }
-    let sections = sectionNumbers()
-    while true {
-      let neededSections = Set(list.map { sections[Int($0)] })
-      let more = recorder.handed.filter { value in
-        let producer = recorder.producers[Int(value)]
-        return producer >= 0 && !needed[Int(value)] && recorder.values[Int(value)].slice == nil
-          && neededSections.contains(sections[Int(producer)])
-      }
-      if more.isEmpty { return list }
-      seeds += more
-      (list, needed) = need(seeds)
-    }
-  }
-
-  private func need(_ seeds: [Int32]) -> (records: [Int32], values: [Bool]) {
-    var needed = [Bool](repeating: false, count: recorder.values.count)
-    for seed in seeds { needed[Int(seed)] = true }
-    var list: [Int32] = []
-    let closureStart = gradient.map { Int32($0.start) } ?? Int32.max
-    for index in stride(from: recorder.records.count - 1, through: 0, by: -1) {
-      let record = recorder.records[index]
-      var isNeeded = record.traits.hasEffect && !recorder.executed.contains(Int32(index))
-      if !record.traits.hasEffect {
-        for r in 0..<record.resultCount where needed[Int(record.firstResult + r)] {
-          isNeeded = true
-        }
-      }
-      guard isNeeded else { continue }
-      list.append(Int32(index))
-      for k in 0..<record.operandCount {
-        let operand = Int(recorder.operands[Int(record.firstOperand + k)])
-        // In a gradient closure a value that a read stored is computed again: its backward needs
-        // the block.
-        let isInClosure = recorder.producers[operand] >= closureStart
-        if recorder.values[operand].slice == nil || isInClosure { needed[operand] = true }
-      }
-    }
-    return (list.reversed(), needed)
-  }
-
-  /// The stretch between cuts that each record lies in.
-  private func sectionNumbers() -> [Int32] {
-    var sections = [Int32](repeating: 0, count: recorder.records.count)
-    var marks = recorder.marks[...]
-    var section: Int32 = 0
-    for index in sections.indices {
-      while let mark = marks.first, Int(mark.position) <= index {
-        if mark.isCut { section += 1 }
-        marks.removeFirst()
-      }
-      sections[index] = section
-    }
-    return sections
   }
 
   /// Traps where a record would read memory that was overwritten since it was recorded.
-  private func requireLatest(_ needed: [Int32]) {
-    var executed: [ObjectIdentifier: Int] = [:]
-    for index in needed {
+  private func requireLatest() {
+    room.flushCount += 1
+    for index in room.records {
       let record = recorder.records[Int(index)]
-      for k in 0..<record.operandCount {
-        let value = recorder.values[Int(recorder.operands[Int(record.firstOperand + k)])]
+      for k in record.operandRange {
+        let value = recorder.values[Int(recorder.operands[k])]
         guard let contents = value.contents else { continue }
-        let latest = executed[ObjectIdentifier(contents)] ?? contents.executed
         precondition(
-          latest == value.version,
+          contents.version(inFlush: room.flushCount) == value.version,
           "\(value.type.shape): \(contents.kind) was overwritten before what uses it ran; read or return that first"
         )
       }
       guard record.traits.hasEffect else { continue }
-      for r in 0..<record.resultCount {
-        let value = recorder.values[Int(record.firstResult + r)]
-        if let contents = value.contents {
-          executed[ObjectIdentifier(contents)] = value.version
-        }
+      for r in record.resultRange {
+        let value = recorder.values[Int(r)]
+        value.contents?.write(value.version, inFlush: room.flushCount)
       }
     }
   }
 
   // MARK: Cuts
 
-  private func cut(_ needed: [Int32]) {
-    var marks = recorder.marks[...]
-    var current = Block()
-    // The number of the block in which a value was seen last, plus 1.
-    var seenIn = [Int32](repeating: 0, count: recorder.values.count)
-    func close() {
-      guard !current.records.isEmpty else { return }
-      list.append(current)
-      let position = current.position
-      current = Block()
-      current.position = position
+  private func cutNeeded() {
+    room.clearBlocks()
+    var mark = 0
+    var current = BlockSpan()
+    // The number of the block in which a value was seen last.
+    let seenIn = room.seenIn
+    seenIn.begin(recorder.values.count)
+    room.blockOf.begin(recorder.values.count)
+    func close(before end: Int) {
+      guard current.records.lowerBound < end else { return }
+      current.records = current.records.lowerBound..<end
+      current.operands = current.operands.lowerBound..<room.operands.count
+      room.blocks.append(current)
+      var next = BlockSpan()
+      next.records = end..<end
+      next.operands = room.operands.count..<room.operands.count
+      next.position = current.position
+      current = next
     }
-    for index in needed {
-      while let mark = marks.first, mark.position <= index {
-        if mark.isCut || current.records.count > 20_000 { close() }
-        if mark.isCut { current.position = mark.identity }
-        marks.removeFirst()
+    for (place, index) in room.records.enumerated() {
+      while mark < recorder.marks.count, recorder.marks[mark].position <= index {
+        let next = recorder.marks[mark]
+        if next.isCut || place - current.records.lowerBound > 20_000 { close(before: place) }
+        if next.isCut { current.position = next.identity }
+        mark += 1
       }
       let record = recorder.records[Int(index)]
       let device = recordDevice(record)
-      if !current.records.isEmpty && device != current.device { close() }
+      if device != current.device { close(before: place) }
       current.device = device
-      current.records.append(index)
-      let stamp = Int32(list.count) + 1
-      for k in 0..<record.operandCount {
-        let operand = recorder.operands[Int(record.firstOperand + k)]
-        if seenIn[Int(operand)] != stamp {
-          seenIn[Int(operand)] = stamp
-          current.operands.append(operand)
+      let block = Int32(room.blocks.count)
+      for k in record.operandRange {
+        let operand = recorder.operands[k]
+        if seenIn[operand] != block {
+          seenIn[operand] = block
+          room.operands.append(operand)
         }
       }
-      for r in record.firstResult..<record.firstResult + record.resultCount {
-        seenIn[Int(r)] = stamp
-        blockOf[Int(r)] = stamp - 1
+      for r in record.resultRange {
+        seenIn[r] = block
+        room.blockOf[r] = block
       }
     }
-    close()
+    close(before: room.records.count)
   }
 
   private func recordDevice(_ record: Record) -> Device {
@@ -164,57 +104,60 @@ final class BlockCutter {
   // MARK: Demand
 
   private func findResults() {
-    var isResult = [Bool](repeating: false, count: recorder.values.count)
-    for value in demanded where blockOf[Int(value)] >= 0 { isResult[Int(value)] = true }
-    for value in recorder.handed where blockOf[Int(value)] >= 0 { isResult[Int(value)] = true }
-    if let gradient { isResult[Int(gradient.loss)] = true }
-    for (index, block) in list.enumerated() {
-      for operand in block.operands
-      where blockOf[Int(operand)] >= 0 && blockOf[Int(operand)] != Int32(index) {
-        isResult[Int(operand)] = true
+    let isResult = room.isResult
+    isResult.begin(recorder.values.count)
+    for value in demanded { isResult.insert(value) }
+    for value in recorder.handed { isResult.insert(value) }
+    if let gradient { isResult.insert(gradient.loss) }
+    for (index, block) in room.blocks.enumerated() {
+      for operand in room.operands[block.operands] where room.blockOf[operand] != Int32(index) {
+        isResult.insert(operand)
       }
     }
-    for index in list.indices {
-      for number in list[index].records {
-        let record = recorder.records[Int(number)]
-        for r in record.firstResult..<record.firstResult + record.resultCount where isResult[Int(r)]
-        {
-          list[index].results.append(r)
+    for index in room.blocks.indices {
+      let first = room.results.count
+      for number in room.records[room.blocks[index].records] {
+        for r in recorder.records[Int(number)].resultRange where isResult.contains(r) {
+          room.results.append(r)
         }
       }
-      list[index].wantsGradient = [Bool](repeating: false, count: list[index].operands.count)
-      list[index].receivesUpstream = [Bool](repeating: false, count: list[index].results.count)
+      room.blocks[index].results = first..<room.results.count
     }
   }
 
   /// Which operands want a gradient and through which results one comes in.
   private func findGradientFlow() {
+    room.wantsGradient.append(contentsOf: repeatElement(false, count: room.operands.count))
+    room.receivesUpstream.append(contentsOf: repeatElement(false, count: room.results.count))
     guard let gradient else { return }
     let range = gradient.start..<recorder.records.count
     let needs = Differentiation.dependents(recorder, range, on: gradient.sources)
-    var reaches = [Bool](repeating: false, count: recorder.values.count)
-    reaches[Int(gradient.loss)] = true
+    let reaches = room.reaches
+    reaches.begin(recorder.values.count)
+    reaches.insert(gradient.loss)
     // What was handed to a sampled choice counts as reaching the loss whatever was sampled.
-    for value in recorder.handed { reaches[Int(value)] = true }
+    for value in recorder.handed { reaches.insert(value) }
     for index in range.reversed() {
       let record = recorder.records[index]
-      var any = false
-      for r in 0..<record.resultCount where reaches[Int(record.firstResult + r)] { any = true }
-      guard any else { continue }
+      guard record.resultRange.contains(where: reaches.contains) else { continue }
       for k in 0..<Int(record.operandCount) where record.traits.isDifferentiable(at: k) {
-        reaches[Int(recorder.operands[Int(record.firstOperand) + k])] = true
+        reaches.insert(recorder.operands[Int(record.firstOperand) + k])
       }
     }
-    for index in list.indices {
-      guard let first = list[index].records.first, Int(first) >= gradient.start else { continue }
-      list[index].isDifferentiated = true
-      list[index].wantsGradient = list[index].operands.map {
-        (needs[Int($0)] || recorder.values[Int($0)].isAbsent) && reaches[Int($0)]
+    for index in room.blocks.indices {
+      let block = room.blocks[index]
+      guard Int(room.records[block.records.lowerBound]) >= gradient.start else { continue }
+      room.blocks[index].isDifferentiated = true
+      for k in block.operands {
+        let value = room.operands[k]
+        room.wantsGradient[k] =
+          (needs[Int(value)] || recorder.values[Int(value)].isAbsent) && reaches.contains(value)
       }
-      list[index].receivesUpstream = list[index].results.map {
-        needs[Int($0)] && reaches[Int($0)]
+      for k in block.results {
+        let value = room.results[k]
+        room.receivesUpstream[k] = needs[Int(value)] && reaches.contains(value)
+        if value == gradient.loss { room.blocks[index].lossResult = k - block.results.lowerBound }
       }
-      list[index].lossResult = list[index].results.firstIndex(of: gradient.loss)
     }
   }
 }

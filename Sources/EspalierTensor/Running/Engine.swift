@@ -1,55 +1,32 @@
 import CKernels
 import Glibc
 
-/// What the engine counted since the counters were last reset; of the whole process.
-public struct EngineCounters: Sendable {
-  /// Kernel calls.
-  public var launches = 0
-  /// Recorded operations that ran.
-  public var records = 0
-  /// Plans looked up.
-  public var planLookups = 0
-  /// Look-ups outside a rehearsal that had to plan.
-  public var planMisses = 0
-  /// Seconds spent planning.
-  public var planSeconds = 0.0
-  /// How often an arena had to grow outside a rehearsal.
-  public var arenaGrowths = 0
-  /// Bytes the programs that ran were planned to hold in frames and scratch.
-  public var bytesPlanned = 0
-
-  /// All zero.
-  public init() {}
-}
-
 /// Process-wide state behind one lock: plans, arenas, devices.
 final class Engine: @unchecked Sendable {
   static let shared = Engine()
 
   let lock = Lock()
-  private(set) var plans: [PlanKey: Plan] = [:]
+  var plans = PlanCache()
+  let room = FlushRoom()
   private var arenas: [Device: Arena] = [:]
   private var zeros: [Device: Buffer] = [:]
   private var adders: [TensorType: Program] = [:]
+  private var copiers: [TensorType: Program] = [:]
   var counters = EngineCounters()
   /// Whether plans are being made ahead: misses and growth do not count.
   var isRehearsing: Bool { ThreadState.current.isRehearsing }
-  private var numbers: UnsafeMutablePointer<Int32>?
-  private var numberCount = 0
+  /// Chunks of arenas are no larger than this; for tests.
+  var largestChunk = Int.max
 
   func backend(_ device: Device) throws(DeviceError) -> any Backend {
     if device.isCPU { return CPUBackend.shared }
     return try OpenCLBackends.shared.backend(device)
   }
 
-  func plan(_ key: PlanKey, make: () -> Plan) -> Plan {
-    count(\.planLookups, 1)
-    if let plan = plans[key] { return plan }
-    if !isRehearsing { count(\.planMisses, 1) }
-    let plan = make()
-    count(\.planSeconds, plan.seconds)
-    plans[key] = plan
-    return plan
+  /// Adds what a flush counted to the counters of the process and of this thread.
+  func add(_ counted: EngineCounters) {
+    counters += counted
+    ThreadState.current.counters += counted
   }
 
   /// Adds to a counter of the process and of this thread.
@@ -58,19 +35,10 @@ final class Engine: @unchecked Sendable {
     ThreadState.current.counters[keyPath: counter] += amount
   }
 
-  /// Room for one number a value, for the look-up that is going on.
-  func localNumbers(count: Int) -> UnsafeMutablePointer<Int32> {
-    if let numbers, numberCount >= count { return numbers }
-    numbers?.deallocate()
-    let made = UnsafeMutablePointer<Int32>.allocate(capacity: count * 2)
-    numbers = made
-    numberCount = count * 2
-    return made
-  }
-
   func arena(_ device: Device) throws(DeviceError) -> Arena {
     if let arena = arenas[device] { return arena }
-    let arena = Arena(try backend(device))
+    let backend = try backend(device)
+    let arena = Arena(backend, chunkBytes: min(backend.largestBuffer, largestChunk))
     arenas[device] = arena
     return arena
   }
@@ -109,70 +77,18 @@ final class Engine: @unchecked Sendable {
     return program
   }
 
-  func reset() { plans = [:] }
-}
-
-/// One growing piece of memory that a flush uses from its start.
-final class Arena {
-  /// `ESPALIER_ARENA=exact` gives every value a buffer of its exact size instead, so that tools see
-  /// what goes beyond it.
-  static let isExact = environmentVariable("ESPALIER_ARENA") == "exact"
-
-  private let backend: any Backend
-  private(set) var memory: UnsafeMutableRawPointer?
-  private(set) var capacity = 0
-
-  init(_ backend: any Backend) { self.backend = backend }
-
-  /// Makes sure of `byteCount` bytes; returns whether memory had to be obtained.
-  func reserve(_ byteCount: Int) throws(DeviceError) -> Bool {
-    guard byteCount > capacity else { return false }
-    if let memory {
-      try backend.finish()
-      backend.free(memory, capacity)
-      self.memory = nil
-      capacity = 0
-    }
-    // Room to spare, so that slightly larger needs do not move the arena again.
-    let wanted = (byteCount + byteCount / 8 + 4095) & ~4095
-    memory = try backend.allocate(wanted)
-    capacity = wanted
-    return true
-  }
-}
-
-extension Program {
-  /// A program of one call whose rows the caller fills in: operand k counts from `spaces[k]`.
-  static func direct<Row>(
-    _ kernel: Kernel, _ dtype: DType, spaces: [Int32], rows: [Row], scalars: [Scalar] = [],
-    dtypes: [DType]? = nil, openCL: OpenCLCall? = nil
-  ) -> Program {
-    let bytes = MemoryLayout<Row>.stride
-    let program = Program(rowBytes: bytes * rows.count)
-    for (index, row) in rows.enumerated() {
-      program.rows.storeBytes(of: row, toByteOffset: index * bytes, as: Row.self)
-    }
-    for (k, space) in spaces.enumerated() {
-      program.locations.append(
-        Location(space: space, dtype: dtypes?[k] ?? dtype, byteOffset: 0))
-    }
-    for (s, scalar) in scalars.enumerated() {
-      for index in rows.indices {
-        program.scalars.append((index * bytes + 12 * spaces.count + 4 * s, scalar))
-      }
-    }
-    var call: Int32 = -1
-    if let openCL = openCL?.resolved(for: kernel, dtype) {
-      call = 0
-      program.openCLCalls.append(openCL)
-    }
-    program.launches.append(
-      Launch(
-        function: kernel.function(dtype), firstOperand: 0, operandCount: Int32(spaces.count),
-        rowOffset: 0, rowBytes: Int32(bytes), rowCount: Int32(rows.count),
-        hasRowLocations: false, openCL: call,
-        origin: -1))
-    program.names.append(kernel.name)
+  /// The program that copies a dense tensor from space 0 into space 1.
+  func copier(_ type: TensorType) -> Program {
+    if let known = copiers[type] { return known }
+    let count = type.shape.count
+    var row = esp_copy_row()
+    row.size = (1, 1, 1, 1, 1, Int32(count))
+    row.stride_x = (0, 0, 0, 0, 0, 1)
+    row.stride_y = row.stride_x
+    let program = Program.direct(
+      .copy32, type.dtype, spaces: [0, 1], rows: [row], openCL: .items(elementwiseItems(count)))
+    for k in program.locations.indices { program.locations[k].byteCount = type.byteCount }
+    copiers[type] = program
     return program
   }
 }

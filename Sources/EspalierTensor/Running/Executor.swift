@@ -56,10 +56,11 @@ enum Executor {
   ) throws(DeviceError) -> [Slice?] {
     let result = Engine.shared.lock.with { () -> Result<[Slice?], DeviceError> in
       do throws(DeviceError) {
-        let cutter = BlockCutter(recorder, demanded: demanded, gradient: gradient)
-        let blocks = cutter.blocks()
-        if blocks.isEmpty { return .success(gradient?.sources.map { _ in nil } ?? []) }
-        var flush = Flush(recorder, blocks, cutter.blockOf, demanded, gradient, isCached: isCached)
+        let room = Engine.shared.room
+        BlockCutter(recorder, demanded: demanded, gradient: gradient, room: room).cut()
+        if room.blocks.isEmpty { return .success(gradient?.sources.map { _ in nil } ?? []) }
+        var flush = Flush(
+          recorder, room, demanded: demanded, gradient: gradient, isCached: isCached)
         return .success(try flush.run())
       } catch { return .failure(error) }
     }

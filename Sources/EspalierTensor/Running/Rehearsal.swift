@@ -33,16 +33,29 @@ struct RehearsedMemory {
   private var frames: [UInt64: Int] = [:]
   private var scratch = 0
   private var rows = 0
+  /// The largest piece: so much of a chunk may stay free at its end.
+  private var largest = 0
+  private var chunkBytes = Int.max
 
   /// Takes in one flush: bytes by position in its frames, scratch and gradient rows.
-  mutating func add(frames flush: [UInt64: Int], scratch: Int, rows: Int) {
+  mutating func add(
+    frames flush: [UInt64: Int], scratch: Int, rows: Int, largest: Int, chunkBytes: Int
+  ) {
     for (position, bytes) in flush { frames[position] = max(frames[position, default: 0], bytes) }
     self.scratch = max(self.scratch, scratch)
     self.rows = max(self.rows, rows)
+    self.largest = max(self.largest, largest)
+    self.chunkBytes = chunkBytes
   }
 
   /// What any recombination needs at most.
-  var bound: Int { frames.values.reduce(0, +) + scratch + rows + 64 }
+  var bound: Int {
+    let sum = frames.values.reduce(0, +) + scratch + rows + 64
+    guard sum > chunkBytes else { return sum }
+    // Chunks hold at least so much each; the rows begin one of their own.
+    let held = max(chunkBytes - largest, 64)
+    return ((sum + held - 1) / held + 1) * chunkBytes
+  }
 }
 
 extension Engine {

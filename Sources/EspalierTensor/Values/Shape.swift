@@ -2,7 +2,10 @@
 ///
 /// Up to six dimensions, stored inline: shapes are made by the thousand while a step is recorded.
 public struct Shape: Hashable, Sendable, ExpressibleByArrayLiteral, CustomStringConvertible {
-  private var sizes: SIMD8<Int32>
+  /// Six sizes, a gap, the rank: in halves, because a vector of all eight would need more alignment
+  /// than `malloc` gives, and every recorded value holds a shape.
+  private var low: SIMD4<Int32>
+  private var high: SIMD4<Int32>
 
   /// The largest number of dimensions a tensor may have.
   public static let maximumRank = 6
@@ -12,37 +15,43 @@ public struct Shape: Hashable, Sendable, ExpressibleByArrayLiteral, CustomString
   public init(_ sizes: some Collection<Int>) {
     precondition(
       sizes.count <= Shape.maximumRank, "shape \(Array(sizes)) has more than six dimensions")
-    self.sizes = SIMD8(repeating: 0)
+    low = SIMD4(repeating: 0)
+    high = SIMD4(repeating: 0)
     var index = 0
     for size in sizes {
       precondition(size >= 0 && size <= Int(Int32.max), "shape \(Array(sizes)) has size \(size)")
-      self.sizes[index] = Int32(truncatingIfNeeded: size)
+      self[raw: index] = Int32(truncatingIfNeeded: size)
       index += 1
     }
-    self.sizes[7] = Int32(truncatingIfNeeded: index)
+    high[3] = Int32(truncatingIfNeeded: index)
   }
 
   /// A shape from its sizes.
   public init(arrayLiteral elements: Int...) { self.init(elements) }
 
   /// Number of dimensions.
-  public var rank: Int { Int(sizes[7]) }
+  public var rank: Int { Int(high[3]) }
 
   /// Number of elements; 1 for a scalar.
   public var count: Int {
     var product = 1
-    for axis in 0..<rank { product *= Int(sizes[axis]) }
+    for axis in 0..<rank { product *= Int(self[raw: axis]) }
     return product
   }
 
   /// The size of a dimension; negative axes count from the end.
   public subscript(axis: Int) -> Int {
-    get { Int(sizes[normalized(axis)]) }
-    set { sizes[normalized(axis)] = Int32(newValue) }
+    get { Int(self[raw: normalized(axis)]) }
+    set { self[raw: normalized(axis)] = Int32(newValue) }
+  }
+
+  private subscript(raw index: Int) -> Int32 {
+    get { index < 4 ? low[index] : high[index - 4] }
+    set { if index < 4 { low[index] = newValue } else { high[index - 4] = newValue } }
   }
 
   /// The sizes as an array.
-  public var dimensions: [Int] { (0..<rank).map { Int(sizes[$0]) } }
+  public var dimensions: [Int] { (0..<rank).map { Int(self[raw: $0]) } }
 
   /// The same shape written `[8, 3, 32, 32]`.
   public var description: String { "\(dimensions)" }
@@ -70,5 +79,10 @@ public struct Shape: Hashable, Sendable, ExpressibleByArrayLiteral, CustomString
   }
 
   /// Four 64-bit words that identify the shape, for plan keys.
-  var words: SIMD4<UInt64> { unsafeBitCast(sizes, to: SIMD4<UInt64>.self) }
+  var words: SIMD4<UInt64> {
+    let (a, b) = (
+      unsafeBitCast(low, to: SIMD2<UInt64>.self), unsafeBitCast(high, to: SIMD2<UInt64>.self)
+    )
+    return SIMD4(lowHalf: a, highHalf: b)
+  }
 }

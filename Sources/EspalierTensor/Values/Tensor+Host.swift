@@ -138,7 +138,7 @@ extension Tensor {
 
   /// A copy that later updates do not touch.
   public func snapshot() throws(DeviceError) -> Tensor {
-    let copy = record(Passage(carriesGradient: false), self)
+    let copy = record(Copy(carriesGradient: false), self)
     _ = try copy.store()
     return copy
   }

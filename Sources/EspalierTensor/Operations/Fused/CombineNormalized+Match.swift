@@ -31,7 +31,7 @@ private struct CombineMatcher {
     for at in graph.nodes.indices {
       let node = graph.nodes[at]
       guard let combine = node.operation as? Combine, isFloat(node.results[0]),
-        !isInlined(node.results[0])
+        index.isOpen(at), !isInlined(node.results[0])
       else { continue }
       let parts = parts(node, combine)
       guard parts.count > combine.count || parts.contains(where: \.term.isNormalized) else {

@@ -32,7 +32,7 @@ private struct ReluDepthwisePointwiseMatcher {
   }
 
   mutating func run() {
-    for number in graph.nodes.indices where !removed.contains(number) {
+    for number in graph.nodes.indices where !removed.contains(number) && index.isOpen(number) {
       let node = graph.nodes[number]
       guard node.results.first.map({ graph.types[Int($0)].dtype == .float32 }) ?? false else {
         continue

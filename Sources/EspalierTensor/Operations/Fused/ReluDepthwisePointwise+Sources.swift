@@ -11,7 +11,7 @@ extension Pass {
     for number in graph.nodes.indices {
       let node = graph.nodes[number]
       guard var operation = node.operation as? ReluDepthwisePointwiseBackward,
-        operation.source.hasMoments
+        operation.source.hasMoments, index.isOpen(number)
       else { continue }
       let operands = [node.operands[0], node.results[0], node.operands[1], node.operands[2]]
       let sums = index.users(of: node.results[0]).first {
@@ -45,7 +45,8 @@ private struct SourceGradientMatcher {
     var groups: [Key: [Int]] = [:]
     for (number, node) in graph.nodes.enumerated() {
       guard let operation = node.operation as? ReluDepthwisePointwiseBackward,
-        let sum = index.onlyUser(of: node.results[0]), isPlainTerm(node.results[0], of: sum)
+        index.isOpen(number), let sum = index.onlyUser(of: node.results[0]),
+        isPlainTerm(node.results[0], of: sum)
       else { continue }
       let source = Array(node.operands[..<operation.source.operandCount])
       groups[Key(sum: sum, source: operation.source, operands: source), default: []].append(number)
@@ -105,7 +106,7 @@ private struct SourceGradientMatcher {
     }
     graph.nodes[sum].operands = kept.flatMap(\.operands)
     if kept.count == 1 && kept[0].term == CombineTerm() {
-      graph.nodes[sum].operation = Passage(carriesGradient: false)
+      graph.nodes[sum].operation = Copy(carriesGradient: false)
     } else if graph.nodes[sum].operation is Combine {
       graph.nodes[sum].operation = Combine(count: kept.count, isWeighted: false)
     } else {

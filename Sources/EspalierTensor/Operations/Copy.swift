@@ -1,7 +1,9 @@
 import CKernels
 
-/// The identity: what leaves a sampled choice is always a new value, even when it is its input.
-struct Passage: Operation {
+/// The same tensor as another value: an alias where that does, else elements of its own.
+///
+/// What leaves a sampled choice is always a new value, even when it is its input.
+struct Copy: Operation {
   static let stem = "copy"
   /// Whether the result counts as needing a gradient whatever the operand is: what is planned after
   /// a sampled choice may not depend on which candidate ran.
@@ -30,13 +32,13 @@ struct StopGradient: Operation {
   func requiredLayout(at index: Int) -> LayoutRequirement { .same }
   func isDifferentiable(at index: Int) -> Bool { false }
   func emit(into builder: inout LaunchBuilder) {
-    Passage(carriesGradient: false).emit(into: &builder)
+    Copy(carriesGradient: false).emit(into: &builder)
   }
   func gradient(_ context: GradientContext) -> [Tensor?] { [nil] }
 }
 
 /// The same tensor in another memory layout.
-struct Relayout: Operation {
+struct LayoutConversion: Operation {
   static let stem = "copy"
   static let takesConvolutionWeights = true
   let to: Layout
@@ -58,7 +60,7 @@ struct Relayout: Operation {
   }
 
   func gradient(_ context: GradientContext) -> [Tensor?] {
-    [record(Relayout(to: to == .standard ? .convolutionWeight : .standard), context.dy)]
+    [record(LayoutConversion(to: to == .standard ? .convolutionWeight : .standard), context.dy)]
   }
 }
 
