@@ -10,7 +10,7 @@ struct Record {
   var scalarCount: Int32
   var traits: OperationTraits
   /// Records of one number stand between two barriers: no pass merges them with others or moves
-  /// work across. 0 is what stands behind none.
+  /// work across; 0 is what stands behind none.
   var barrier: Int32 = 0
   /// Whether a record with an effect has run.
   var hasRun = false
