@@ -70,7 +70,8 @@ extension Variable {
         "a value \(value.type) on \(value.device) for a variable \(variable.type) on \(variable.device)"
       )
       let layout = variable.type.layout
-      let value = value.value.type.layout == layout ? value : record(LayoutConversion(to: layout), value)
+      let value =
+        value.value.type.layout == layout ? value : record(LayoutConversion(to: layout), value)
       // What lies in a variable might be overwritten before it is copied.
       return value.value.contents == nil ? value : try value.snapshot()
     }
