@@ -188,7 +188,8 @@ private struct ReluDepthwisePointwiseMatcher {
   /// The ReLU mask that is the only user of a value.
   private func maskOnly(_ value: Int32) -> Int? {
     guard !fixed.contains(value), let list = users[value], list.count == 1,
-      graph.nodes[list[0]].barrier == 0, (graph.nodes[list[0]].operation as? Binary)?.kind == .reluMask,
+      graph.nodes[list[0]].barrier == 0,
+      (graph.nodes[list[0]].operation as? Binary)?.kind == .reluMask,
       graph.nodes[list[0]].operands[0] == value
     else { return nil }
     return list[0]
