@@ -116,4 +116,21 @@ struct ShortcutTests {
     #expect(
       try kept.map { try $0.scalars() } == [[1, 2, 3], [4, 5, 6], [0, 0, 0], [2, 4, 6]])
   }
+
+  @Test("What a choice hands on of a variable stays what it was when an update follows")
+  func updatedInPlace() throws {
+    let x = try Tensor((0..<24).map { Float($0) }, shape: [2, 3, 2, 2])
+    let running = (
+      mean: try Variable([1, 2, 3] as [Float], shape: [3]),
+      variance: try Variable([1, 1, 1] as [Float], shape: [3])
+    )
+    let kept = try step { () -> Tensor in
+      let left = ShortcutTests.choose(.skip, "a", running.mean.tensor)
+      let y = ShortcutTests.choose(.double, "b", batchNorm(x, running: running))
+      _ = ShortcutTests.choose(.positive, "c", y)
+      return left * 2
+    }
+    #expect(try kept.scalars() == [2, 4, 6])
+    #expect(try running.mean.scalars() != [1, 2, 3])
+  }
 }

@@ -9,7 +9,7 @@ struct Shortcuts {
 
   /// By result.
   var results: [Source?]
-  /// By operand: the upstream gradient, by result, that is its gradient; none is named twice.
+  /// By operand: the result whose upstream gradient is its gradient; none is named twice.
   var gradients: [Int?]
 }
 

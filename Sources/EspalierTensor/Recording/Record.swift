@@ -9,8 +9,9 @@ struct Record {
   var firstScalar: Int32
   var scalarCount: Int32
   var traits: OperationTraits
-  /// Records of one number stand between two barriers: no pass merges them with others or moves
-  /// work across; 0 is what stands behind none.
+  /// Records of one number stand between two barriers; 0 is what stands behind none.
+  ///
+  /// No pass merges them with others or moves work across.
   var barrier: Int32 = 0
   /// Whether a record with an effect has run.
   var hasRun = false

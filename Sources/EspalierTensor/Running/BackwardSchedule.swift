@@ -130,7 +130,9 @@ struct BackwardSchedule {
     if let sum = room.sums[operand] {
       if case .absent = from { return }
       additions.append(Transfer(into: sum, from: from, type: type))
-    } else if case .row = from, !room.sourceIndex.contains(operand) {
+    } else if room.sums.contains(result), !room.sourceIndex.contains(result),
+      !room.sourceIndex.contains(operand)
+    {
       // Nobody else reads it: from here on it is the operand's.
       room.sums[operand] = from
       room.sums[result] = nil

@@ -21,9 +21,9 @@ struct FlushMemory {
     var to: Int32
   }
 
-  private let recorder: Recorder
-  private let room: FlushRoom
-  private let engine = Engine.shared
+  let recorder: Recorder
+  let room: FlushRoom
+  let engine = Engine.shared
   private var regions: [Region] = []
   /// By block.
   private var frameOffsets: [Int] = []
@@ -83,31 +83,6 @@ struct FlushMemory {
         regions[index].scratch,
         max(plan.forward.scratchBytes, plan.backward?.scratchBytes ?? 0))
     }
-  }
-
-  /// Where a result lies that nothing computes.
-  private func shortcut(_ source: Shortcuts.Source?, _ block: BlockSpan) -> Place? {
-    switch source {
-    case nil: return nil
-    case .zero: return .absent
-    case .operand(let k):
-      let operand = room.operands[block.operands.lowerBound + k]
-      if isAbsent(operand) { return .absent }
-      if case .value(let first)? = room.places[operand] { return .value(first) }
-      return .value(operand)
-    }
-  }
-
-  /// Whether a place may be that of two values: not where memory is written in place.
-  private func isShared(_ place: Place) -> Bool {
-    guard case .value(let number) = place else { return true }
-    let value = recorder.values[Int(number)]
-    return value.contents == nil && value.variable == nil
-  }
-
-  private func isAbsent(_ number: Int32) -> Bool {
-    if case .absent? = room.places[number] { return true }
-    return recorder.values[Int(number)].isAbsent
   }
 
   /// Memory of a tensor's size that lives as long as the flush.
@@ -174,11 +149,6 @@ struct FlushMemory {
       }
       ownSpaces.append(spaces)
     }
-  }
-
-  private func makeZeros(_ number: Int32) throws(DeviceError) {
-    let value = recorder.values[Int(number)]
-    _ = try engine.zeroPage(value.type.byteCount, value.device)
   }
 
   /// Takes the needs of this flush into what a rehearsal found.

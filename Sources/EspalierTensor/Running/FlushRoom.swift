@@ -14,10 +14,10 @@ struct BlockSpan {
   var device = Device.cpu
 }
 
-/// What a flush notes, in lists and tables whose room is kept, so that a step that was seen before
-/// allocates next to nothing.
+/// What a flush notes, in lists and tables whose room is kept.
 ///
-/// Used under the engine's lock, by one flush at a time.
+/// A step that was seen before allocates next to nothing. Used under the engine's lock, by one flush
+/// at a time.
 final class FlushRoom {
   /// Flushes so far, to tell notes in `Contents` apart.
   var flushCount = 0
