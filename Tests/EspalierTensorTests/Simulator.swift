@@ -19,9 +19,7 @@ enum Simulator {
 
   /// In the child: runs `body` with the simulator and leaves what it throws for the parent.
   static func run(_ name: String, options: [String] = [], _ body: () throws -> Void) throws {
-    let folder = folder(name, getppid())
-    mkdir(folder.path, 0o700)
-    do {
+    try reporting(name) { folder in
       try folder.write("\(driver)\n", to: "some.icd")
       setenv("OCL_ICD_VENDORS", folder.path, 1)
       setenv("OCLGRIND_LOG", "\(folder.path)/log", 1)
@@ -30,6 +28,15 @@ enum Simulator {
       let names = DeviceList.all().filter { !$0.device.isCPU }.map(\.name)
       guard names == ["Oclgrind Simulator"] else { throw Unexpected(text: "devices \(names)") }
       try body()
+    }
+  }
+
+  /// In the child: leaves what `body` throws for the parent.
+  static func reporting(_ name: String, _ body: (TemporaryFolder) throws -> Void) throws {
+    let folder = folder(name, getppid())
+    mkdir(folder.path, 0o700)
+    do {
+      try body(folder)
     } catch {
       try folder.write("\(error)", to: "error")
       throw error
