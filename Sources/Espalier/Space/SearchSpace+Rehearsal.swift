@@ -12,12 +12,13 @@ extension SearchSpace {
         key: emptiable.map(\.key).joined(separator: ", "), strategy: "rehearsal",
         reason: "\(emptiable.count) input choices that may be empty are more than 6")
     }
-    let depth = (mutables.values.flatMap { $0 }.map { nesting(of: $0) }.max() ?? 0) + 1
+    let levels = nestingLevels()
+    let depth = (levels.values.max() ?? 0) + 1
     let widest = choices.map(\.candidateNames.count).max() ?? 1
     var variants: [[String: [Int]]] = []
     var counters = [Int](repeating: 0, count: depth)
     while true {
-      variants.append(variant(counters, emptying: []))
+      variants.append(variant(counters, levels, emptying: []))
       var level = 0
       while level < depth {
         counters[level] += 1
@@ -30,16 +31,18 @@ extension SearchSpace {
     for mask in 1..<max(1 << emptiable.count, 1) where !emptiable.isEmpty {
       let emptied = emptiable.indices.filter { mask & (1 << $0) != 0 }.map { emptiable[$0].key }
       variants.append(
-        variant([Int](repeating: 0, count: depth), emptying: Set(emptied)))
+        variant([Int](repeating: 0, count: depth), levels, emptying: Set(emptied)))
     }
     return variants
   }
 
-  private func variant(_ counters: [Int], emptying emptied: Set<String>) -> [String: [Int]] {
+  private func variant(
+    _ counters: [Int], _ levels: [ObjectIdentifier: Int], emptying emptied: Set<String>
+  ) -> [String: [Int]] {
     var result: [String: [Int]] = [:]
     for choice in choices {
       let count = choice.candidateNames.count
-      let level = mutables[choice.key]?.first.map { nesting(of: $0) } ?? 0
+      let level = mutables[choice.key]?.first.flatMap { levels[ObjectIdentifier($0)] } ?? 0
       let index = counters[min(level, counters.count - 1)] % count
       switch choice.kind {
       case .layer: result[choice.key] = [index]
@@ -64,14 +67,16 @@ extension SearchSpace {
     (mutables[key]?.first as? InputChoice)?.combinesByData ?? false
   }
 
-  /// How many layer choices a mutable lies in.
-  private func nesting(of mutable: any Mutable) -> Int {
-    var depth = 0
-    for other in mutables.values.flatMap({ $0 }) {
-      guard let choice = other as? LayerChoice, choice !== mutable else { continue }
-      if choice.namedModules.contains(where: { $0.module === mutable }) { depth += 1 }
+  /// How many layer choices each mutable lies in, where it is in any.
+  private func nestingLevels() -> [ObjectIdentifier: Int] {
+    var levels: [ObjectIdentifier: Int] = [:]
+    for case let choice as LayerChoice in mutables.values.joined() {
+      let inside = choice.namedModules.filter { $0.module is any Mutable && $0.module !== choice }
+      for module in Set(inside.map { ObjectIdentifier($0.module) }) {
+        levels[module, default: 0] += 1
+      }
     }
-    return depth
+    return levels
   }
 
   /// Runs each pass once for every variant, with sampled decisions forced to it.
