@@ -27,7 +27,7 @@ extension OperationCases {
       chain("7x7 stride 3", [2, 20, 9, 8], to: 8, 7, stride: 3, padding: 3),
       chain("without depthwise", [3, 19, 5, 7], to: 37, nil),
       chain("without depthwise normalised", [2, 16, 4, 9], to: 16, nil, isNormalised: true),
-    ]
+    ] + cells
 
   /// The batch norm of `pointwise(depthwise(relu(x)))`, x normalised or not.
   static func chain(
@@ -48,6 +48,75 @@ extension OperationCases {
           dilation: IntPair(dilation, dilation), groups: x[1])
       }
       return [EspalierTensor.batchNorm(EspalierTensor.conv2d(t, $0[1]))]
+    }
+  }
+
+  /// What passes make of a cell's nodes; channels are a whole block of 16, a part of one, and both.
+  private static let cells: [OperationCase] =
+    [16, 5, 37].flatMap { channels in
+      [
+        mixture("\(channels) channels", [2, channels, 3, 5]),
+        branches("\(channels) channels", [3, channels, 6, 7]),
+        concatenated("\(channels) channels", [3, channels, 5, 7]),
+      ]
+    }
+
+  /// A node that sums two mixtures of batch norms and of tensors as they are; one is in both.
+  private static func mixture(_ label: String, _ shape: Shape) -> OperationCase {
+    OperationCase(
+      "combine_normalized/" + label,
+      [OperationInput(shape), OperationInput(shape), OperationInput(shape), OperationInput([4])],
+      torch: nil, .relative, isTwiceDifferentiable: false
+    ) {
+      let (shared, other) = (EspalierTensor.batchNorm($0[0]), EspalierTensor.batchNorm($0[1]))
+      let weights = $0[3]
+      return [
+        addAll([
+          weightedSum([shared, other, $0[2]], weights: weights, indices: [0, 2, 3]),
+          weightedSum([shared, $0[2]], weights: weights, indices: [1, 2]),
+        ])
+      ]
+    }
+  }
+
+  /// Chains of one normalised source, summed with the source itself.
+  private static func branches(_ label: String, _ shape: Shape) -> OperationCase {
+    let channels = shape[1]
+    return OperationCase(
+      "relu_depthwise_pointwise/branches, " + label,
+      [
+        OperationInput(shape), OperationInput([channels, 1, 3, 3]),
+        OperationInput([channels, 1, 5, 5]), OperationInput([channels, channels, 1, 1]),
+      ], torch: nil, .relative, isTwiceDifferentiable: false
+    ) { inputs in
+      let x = EspalierTensor.batchNorm(inputs[0])
+      func branch(_ depthwise: Tensor, _ padding: IntPair) -> Tensor {
+        let t = EspalierTensor.conv2d(relu(x), depthwise, padding: padding, groups: channels)
+        return EspalierTensor.batchNorm(EspalierTensor.conv2d(t, inputs[3]))
+      }
+      return [addAll([branch(inputs[1], 1), branch(inputs[2], 2), branch(inputs[1], 1), x])]
+    }
+  }
+
+  /// Batch norms, a pool and a sum written into a concatenation, of which a convolution reads slices.
+  private static func concatenated(_ label: String, _ shape: Shape) -> OperationCase {
+    let channels = shape[1]
+    return OperationCase(
+      "concatenate/" + label,
+      [
+        OperationInput(shape), OperationInput(shape), OperationInput([3, channels, 3, 3]),
+        OperationInput([2, channels + 2, 1, 1]),
+      ], torch: nil, .relative, isTwiceDifferentiable: false
+    ) {
+      let sum = addAll([$0[0], $0[1], $0[0]])
+      let pool = maxPool2d($0[1], kernelSize: 3, stride: 1, padding: 1)
+      let whole = EspalierTensor.concatenate([
+        EspalierTensor.batchNorm($0[0]), sum, pool, EspalierTensor.conv2d($0[1], $0[2], padding: 1),
+      ])
+      let first = whole.slice(1..<channels + 3, axis: 1)
+      return [
+        EspalierTensor.conv2d(first, $0[3]), whole.slice(channels..<3 * channels + 3, axis: 1) * 2,
+      ]
     }
   }
 }

@@ -34,9 +34,9 @@ private struct CombineMatcher {
         index.isOpen(at), !isInlined(node.results[0])
       else { continue }
       let parts = parts(node, combine)
-      guard parts.count > combine.count || parts.contains(where: \.term.isNormalized) else {
-        continue
-      }
+      let isInlining = !combine.isWeighted && parts.contains(where: \.term.isWeighted)
+      guard isInlining || parts.count > combine.count || parts.contains(where: \.term.isNormalized)
+      else { continue }
       graph.nodes[at].operation = CombineNormalized(terms: parts.map(\.term))
       graph.nodes[at].operands = parts.flatMap {
         $0.operands + ($0.weights.map { [$0.value] } ?? [])
