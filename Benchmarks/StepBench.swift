@@ -28,7 +28,7 @@ struct StepBench {
       return
     }
     let difference = try differenceFromOtherProcess()
-    guard difference <= 1e-4 else {
+    guard difference <= workload.largestDifference else {
       report.row(
         [
           "workload": .string(workload.rawValue), "device": .string("\(device)"),

@@ -26,18 +26,24 @@ extension OperationCases {
       chain("3x2", [2, 16, 5, 6], to: 16, [3, 2], padding: 1),
       chain("7x7 stride 3", [2, 20, 9, 8], to: 8, 7, stride: 3, padding: 3),
       chain("without depthwise", [3, 19, 5, 7], to: 37, nil),
+      chain("3x3 affine", [3, 19, 7, 6], to: 21, 3, padding: 1, isAffine: true),
+      chain(
+        "5x5 affine, normalised", [2, 16, 7, 7], to: 7, 5, padding: 2, isNormalised: true,
+        isAffine: true),
       chain("without depthwise normalised", [2, 16, 4, 9], to: 16, nil, isNormalised: true),
     ] + cells
 
   /// The batch norm of `pointwise(depthwise(relu(x)))`, x normalised or not.
   static func chain(
     _ label: String, _ x: Shape, to channels: Int, _ kernel: IntPair?, stride: Int = 1,
-    padding: Int = 0, dilation: Int = 1, isNormalised: Bool = false, differentiable: [Int]? = nil
+    padding: Int = 0, dilation: Int = 1, isNormalised: Bool = false, isAffine: Bool = false,
+    differentiable: [Int]? = nil
   ) -> OperationCase {
     let depthwise = kernel.map { OperationInput([x[1], 1, $0.height, $0.width]) }
     return OperationCase(
       "relu_depthwise_pointwise/" + label,
-      [OperationInput(x), OperationInput([channels, x[1], 1, 1])] + [depthwise].compactMap { $0 },
+      [OperationInput(x), OperationInput([channels, x[1], 1, 1])] + [depthwise].compactMap { $0 }
+        + (isAffine ? [OperationInput([channels]), OperationInput([channels])] : []),
       torch: nil, .relative, differentiable: differentiable, isTwiceDifferentiable: false,
       flops: 2 * x.count * (channels + (kernel.map { $0.height * $0.width } ?? 0))
     ) {
@@ -47,7 +53,12 @@ extension OperationCases {
           t, $0[2], stride: IntPair(stride, stride), padding: IntPair(padding, padding),
           dilation: IntPair(dilation, dilation), groups: x[1])
       }
-      return [EspalierTensor.batchNorm(EspalierTensor.conv2d(t, $0[1]))]
+      let y = EspalierTensor.conv2d(t, $0[1])
+      return [
+        isAffine
+          ? EspalierTensor.batchNorm(y, gamma: $0[$0.count - 2], beta: $0[$0.count - 1])
+          : EspalierTensor.batchNorm(y)
+      ]
     }
   }
 
