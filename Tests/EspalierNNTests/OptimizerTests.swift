@@ -31,7 +31,8 @@ struct OptimizerTests {
   static let goldens: OptimizerGoldens? = try? golden("optimizers.json")
 
   static func make(
-    _ item: OptimizerGoldens.Case, _ parameters: [Parameter]
+    _ item: OptimizerGoldens.Case, _ parameters: [Parameter],
+    absentGradients: AbsentGradients = .skipped
   ) throws -> any Optimizer {
     let s = item.settings
     let decay = s.weight_decay ?? 0
@@ -47,17 +48,18 @@ struct OptimizerTests {
       return try SGD(
         groups: groups, learningRate: s.lr, momentum: s.momentum ?? 0,
         dampening: s.dampening ?? 0, weightDecay: decay, nesterov: s.nesterov ?? false,
-        clipNorm: item.clip)
+        clipNorm: item.clip, absentGradients: absentGradients)
     case "rmsprop":
       return try RMSProp(
         parameters, learningRate: s.lr, alpha: s.alpha ?? 0.99, epsilon: s.eps ?? 1e-8,
         weightDecay: decay, momentum: s.momentum ?? 0, centered: s.centered ?? false,
-        clipNorm: item.clip)
+        clipNorm: item.clip, absentGradients: absentGradients)
     default:
       return try Adam(
         groups: groups, learningRate: s.lr,
         betas: (s.betas?[0] ?? 0.9, s.betas?[1] ?? 0.999), epsilon: s.eps ?? 1e-8,
-        weightDecay: decay, decoupledDecay: item.name.hasPrefix("adamw"), clipNorm: item.clip)
+        weightDecay: decay, decoupledDecay: item.name.hasPrefix("adamw"), clipNorm: item.clip,
+        absentGradients: absentGradients)
     }
   }
 
@@ -151,6 +153,30 @@ struct OptimizerTests {
       let count = EngineStatistics.threadCounters.launches - before
       #expect((1...5).contains(count), "\(name): \(count) launches")
     }
+  }
+
+  @Test(
+    "With absent gradients as zero, updates have the bits of gradients that are zero",
+    arguments: goldens?.cases.map(\.name) ?? ["no golden file"])
+  func absentAsZero(name: String) throws {
+    let goldens = try #require(Self.goldens)
+    let item = try #require(goldens.cases.first { $0.name == name })
+    let (absent, zero) = (try Self.parameters(), try Self.parameters())
+    let optimizer = try Self.make(item, absent, absentGradients: .zero)
+    let expected = try Self.make(item, zero)
+    for row in goldens.gradients.prefix(6) {
+      let gradients = try Self.gradients(absent, row)
+      let before = EngineStatistics.threadCounters.launches
+      try optimizer.update(with: gradients)
+      #expect(EngineStatistics.threadCounters.launches - before <= 5)
+      let explicit = zip(row, zero).map { values, parameter in
+        values ?? [Float](repeating: 0, count: parameter.shape.count)
+      }
+      try expected.update(with: Self.gradients(zero, explicit))
+    }
+    #expect(try Self.contents(absent) == Self.contents(zero))
+    #expect(try optimizer.state.steps == [Int](repeating: 6, count: absent.count))
+    #expect(try optimizer.state.steps == expected.state.steps)
   }
 
   @Test("An optimizer whose parameters all lack a gradient does nothing")

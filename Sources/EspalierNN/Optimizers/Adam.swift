@@ -19,19 +19,19 @@ public final class Adam: Optimizer {
   public convenience init(
     _ parameters: [Parameter], learningRate: Float = 1e-3, betas: (Double, Double) = (0.9, 0.999),
     epsilon: Float = 1e-8, weightDecay: Float = 0, decoupledDecay: Bool = false,
-    clipNorm: Float? = nil
+    clipNorm: Float? = nil, absentGradients: AbsentGradients = .skipped
   ) throws(DeviceError) {
     try self.init(
       groups: [ParameterGroup(parameters)], learningRate: learningRate, betas: betas,
       epsilon: epsilon, weightDecay: weightDecay, decoupledDecay: decoupledDecay,
-      clipNorm: clipNorm)
+      clipNorm: clipNorm, absentGradients: absentGradients)
   }
 
   /// An optimizer of groups with settings of their own.
   public init(
     groups: [ParameterGroup], learningRate: Float = 1e-3, betas: (Double, Double) = (0.9, 0.999),
     epsilon: Float = 1e-8, weightDecay: Float = 0, decoupledDecay: Bool = false,
-    clipNorm: Float? = nil
+    clipNorm: Float? = nil, absentGradients: AbsentGradients = .skipped
   ) throws(DeviceError) {
     self.learningRate = learningRate
     self.betas = betas
@@ -39,7 +39,8 @@ public final class Adam: Optimizer {
     self.weightDecay = weightDecay
     isDecoupled = decoupledDecay
     engine = try UpdateEngine(
-      .adam, groups, states: ["exp_avg", "exp_avg_sq"], maximumNorm: clipNorm ?? 0)
+      .adam, groups, states: ["exp_avg", "exp_avg_sq"], maximumNorm: clipNorm ?? 0,
+      absentGradients: absentGradients)
   }
 
   /// Applies one update.

@@ -18,7 +18,7 @@ public struct ParameterGroup {
 /// Changes parameters along their gradients, in at most five launches for all of them.
 ///
 /// Parameters without a gradient keep value, state and step count, as PyTorch does for
-/// `grad is None`. A gradient whose norm is not finite changes nothing, and from then on no optimizer
+/// `grad is None`, or are updated as if it were zero (`AbsentGradients`). A gradient whose norm is not finite changes nothing, and from then on no optimizer
 /// and no running statistic of the thread's training changes anything, until `checkFinite` throws.
 public protocol Optimizer: AnyObject {
   /// The learning rate of groups without one of their own.
@@ -32,6 +32,14 @@ public protocol Optimizer: AnyObject {
   /// Throws if a gradient's norm was not finite since the last call, of this optimizer or of one that
   /// trains beside it.
   func checkFinite(step: Int) throws(DeviceError)
+}
+
+/// What an update does with parameters that have no gradient, such as those of paths not taken.
+public enum AbsentGradients: Sendable {
+  /// They keep value, state and step count.
+  case skipped
+  /// Their gradient is zero: momentum and weight decay go on.
+  case zero
 }
 
 /// An optimizer's state by parameter number: step counts, and tensors like the parameters.
@@ -60,7 +68,7 @@ final class UpdateEngine {
   ///   - maximumNorm: 0 is no limit.
   init(
     _ rule: ParameterUpdate.Rule, _ groups: [ParameterGroup], states names: [String?],
-    maximumNorm: Float
+    maximumNorm: Float, absentGradients: AbsentGradients
   ) throws(DeviceError) {
     self.groups = groups
     let parameters = groups.flatMap(\.parameters).map(\.variable)
@@ -86,7 +94,9 @@ final class UpdateEngine {
     let ranges = parameters.enumerated().map { index, parameter in
       ParameterUpdate.Range(variable: parameter, states: slots.map { $0?[index] })
     }
-    update = try ParameterUpdate(rule, ranges, on: parameters.first?.device ?? Device.current)
+    update = try ParameterUpdate(
+      rule, ranges, on: parameters.first?.device ?? Device.current,
+      absentIsZero: absentGradients == .zero)
     findings = update.flag.findings
   }
 

@@ -17,7 +17,7 @@ public final class RMSProp: Optimizer {
   public init(
     _ parameters: [Parameter], learningRate: Float = 1e-2, alpha: Double = 0.99,
     epsilon: Float = 1e-8, weightDecay: Float = 0, momentum: Float = 0, centered: Bool = false,
-    clipNorm: Float? = nil
+    clipNorm: Float? = nil, absentGradients: AbsentGradients = .skipped
   ) throws(DeviceError) {
     self.learningRate = learningRate
     self.alpha = alpha
@@ -27,7 +27,8 @@ public final class RMSProp: Optimizer {
     engine = try UpdateEngine(
       .rmsprop, [ParameterGroup(parameters)],
       states: ["square_avg", centered ? "grad_avg" : nil, momentum > 0 ? "momentum_buffer" : nil],
-      maximumNorm: clipNorm ?? 0)
+      maximumNorm: clipNorm ?? 0,
+      absentGradients: absentGradients)
   }
 
   /// Applies one update.

@@ -20,17 +20,20 @@ public final class SGD: Optimizer {
   ///   - clipNorm: The largest global norm of the gradients; nil is no limit.
   public convenience init(
     _ parameters: [Parameter], learningRate: Float, momentum: Float = 0, dampening: Float = 0,
-    weightDecay: Float = 0, nesterov: Bool = false, clipNorm: Float? = nil
+    weightDecay: Float = 0, nesterov: Bool = false, clipNorm: Float? = nil,
+    absentGradients: AbsentGradients = .skipped
   ) throws(DeviceError) {
     try self.init(
       groups: [ParameterGroup(parameters)], learningRate: learningRate, momentum: momentum,
-      dampening: dampening, weightDecay: weightDecay, nesterov: nesterov, clipNorm: clipNorm)
+      dampening: dampening, weightDecay: weightDecay, nesterov: nesterov, clipNorm: clipNorm,
+      absentGradients: absentGradients)
   }
 
   /// An optimizer of groups with settings of their own.
   public init(
     groups: [ParameterGroup], learningRate: Float, momentum: Float = 0, dampening: Float = 0,
-    weightDecay: Float = 0, nesterov: Bool = false, clipNorm: Float? = nil
+    weightDecay: Float = 0, nesterov: Bool = false, clipNorm: Float? = nil,
+    absentGradients: AbsentGradients = .skipped
   ) throws(DeviceError) {
     precondition(
       !nesterov || (momentum > 0 && dampening == 0),
@@ -41,7 +44,8 @@ public final class SGD: Optimizer {
     self.weightDecay = weightDecay
     isNesterov = nesterov
     engine = try UpdateEngine(
-      .sgd, groups, states: [momentum == 0 ? nil : "momentum_buffer"], maximumNorm: clipNorm ?? 0)
+      .sgd, groups, states: [momentum == 0 ? nil : "momentum_buffer"], maximumNorm: clipNorm ?? 0,
+      absentGradients: absentGradients)
   }
 
   /// Applies one update.

@@ -33,9 +33,14 @@ package final class ParameterUpdate {
   let partials: Buffer
   private let table: LaunchTable
   private var present: [(index: Int, gradient: Slice)] = []
+  /// The gradient of ranges without one, where that counts as zero.
+  private let zeros: Buffer?
+  private var absent: [Int] = []
 
   /// An update of `ranges`, all on one device.
-  package init(_ rule: Rule, _ ranges: [Range], on device: Device) throws(DeviceError) {
+  package init(
+    _ rule: Rule, _ ranges: [Range], on device: Device, absentIsZero: Bool = false
+  ) throws(DeviceError) {
     self.rule = rule
     self.ranges = ranges
     self.device = device
@@ -68,9 +73,15 @@ package final class ParameterUpdate {
     table = LaunchTable(
       calls, rowBytes: pieces * (calls[0].rowBytes + calls[2].rowBytes) + calls[1].rowBytes)
     present.reserveCapacity(ranges.count)
+    absent.reserveCapacity(ranges.count)
+    zeros =
+      absentIsZero
+      ? try Engine.shared.lock.with { () throws(DeviceError) in
+        try Engine.shared.zeroPage(Int(ESP_UPDATE_PIECE) * 4, device)
+      } : nil
   }
 
-  /// Updates the ranges that have a gradient.
+  /// Updates the ranges that have a gradient; all of them where none counts as zero.
   ///
   /// - Parameters:
   ///   - maximumNorm: The global norm of the gradients that there are is clipped to this; 0 is no
@@ -81,19 +92,25 @@ package final class ParameterUpdate {
   ) throws(DeviceError) {
     try Executor.finishBeforeWrite()
     if Rehearsal.isRunning { return }
-    defer { present.removeAll(keepingCapacity: true) }
+    defer {
+      present.removeAll(keepingCapacity: true)
+      absent.removeAll(keepingCapacity: true)
+    }
     for index in order {
       if let gradient = gradients.slice(of: ranges[index].variable) {
         present.append((index, gradient))
+      } else if zeros != nil {
+        absent.append(index)
       }
     }
     guard !present.isEmpty else { return }
     table.clear()
     writeNorm(maximumNorm)
     for (index, gradient) in present { write(index, gradient, numbers(index)) }
+    for index in absent { write(index, nil, numbers(index)) }
     let backend = try Engine.shared.backend(device)
     try Engine.shared.lock.with { () throws(DeviceError) in try table.run(on: backend) }
-    for (index, _) in present {
+    for index in present.lazy.map(\.index) + absent {
       ranges[index].variable.touch()
       for state in ranges[index].states { state?.touch() }
     }
@@ -138,14 +155,16 @@ package final class ParameterUpdate {
     table.add(row)
   }
 
-  private func write(_ index: Int, _ gradient: Slice, _ numbers: Numbers) {
+  /// - Parameter gradient: Nil is zero.
+  private func write(_ index: Int, _ gradient: Slice?, _ numbers: Numbers) {
     let range = ranges[index]
+    guard let memory = (gradient?.buffer ?? zeros)?.memory else { return }
     table.begin(2) { operand in
       switch operand {
       case 0: scale.slice.buffer.memory
       case 1: steps.slice.buffer.memory
       case 2: range.variable.slice.buffer.memory
-      case 3: gradient.buffer.memory
+      case 3: memory
       // An absent operand is not read, but its place must be memory.
       default: (range.states[operand - 4] ?? range.variable).slice.buffer.memory
       }
@@ -156,7 +175,8 @@ package final class ParameterUpdate {
       }
       let operands = (
         esp_operand(scale.slice), first == 0 ? esp_operand(steps.slice, index) : .absent,
-        esp_operand(range.variable.slice, first), esp_operand(gradient, first)
+        esp_operand(range.variable.slice, first),
+        gradient.map { esp_operand($0, first) } ?? esp_operand(offset: 0, stride: 1, flags: 0)
       )
       let count = ParameterUpdate.length(range.variable, first)
       switch (rule, numbers) {
