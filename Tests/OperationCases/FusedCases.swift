@@ -80,7 +80,8 @@ extension OperationCases {
       torch: nil, .relative, isTwiceDifferentiable: false
     ) {
       let (shared, other) = (EspalierTensor.batchNorm($0[0]), EspalierTensor.batchNorm($0[1]))
-      let weights = $0[3]
+      // Positive, so that the gradients of a term of both do not cancel.
+      let weights = $0[3] * $0[3] + 0.5
       return [
         addAll([
           weightedSum([shared, other, $0[2]], weights: weights, indices: [0, 2, 3]),
