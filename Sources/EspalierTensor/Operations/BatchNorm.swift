@@ -128,117 +128,6 @@ struct Normalize: Operation {
   }
 }
 
-/// `[2, C]`: Σ dy and Σ dy·x̂.
-///
-/// Operands: x, dy, mean, variance.
-struct BatchNormSums: Operation {
-  static let stem = "batch_norm"
-  static let readsPixelStride = true
-  static let writesPixelStride = true
-  let epsilon: Float
-
-  func resultTypes(_ operands: [TensorType]) -> [TensorType] {
-    [TensorType([2, operands[0].shape[1]], operands[0].dtype)]
-  }
-  func isDifferentiable(at index: Int) -> Bool { index < 2 }
-
-  func emit(into builder: inout LaunchBuilder) {
-    let type = builder.operandTypes[0]
-    var row = esp_batch_norm_sums_row()
-    (row.images, row.pixels, row.channels) = type.imageSizes
-    let workspace = builder.workspace(2 * Int(row.images * row.channels), .float64)
-    builder.emit(
-      .batchNormSums, type.dtype,
-      [
-        builder.operand(0), builder.operand(1), builder.operand(2), builder.operand(3),
-        builder.result(), workspace,
-      ], scalars: [Scalar(epsilon)], row: row,
-      openCL: .items(Int(row.images) * type.channelVectors)
-        .then("esp_batch_norm_sums_merge", items: vectors(2 * type.shape[1])))
-  }
-
-  func gradient(_ context: GradientContext) -> [Tensor?] {
-    secondOrder(context) { x, dy in
-      let xhat = standardized(x, Scalar(epsilon))
-      let axes = x.rank == 4 ? [0, 2, 3] : [0]
-      return stack([dy.sum(axes: axes), (dy * xhat).sum(axes: axes)])
-    }
-  }
-}
-
-/// dx of batch norm.
-///
-/// Operands: x, dy, mean, variance, sums, then γ if affine.
-struct BatchNormBackward: Operation {
-  static let stem = "batch_norm"
-  static let readsPixelStride = true
-  static let writesPixelStride = true
-  let isAffine: Bool
-  let epsilon: Float
-
-  func resultTypes(_ operands: [TensorType]) -> [TensorType] { [operands[0]] }
-  func isDifferentiable(at index: Int) -> Bool { index < 2 || index == 5 }
-
-  func emit(into builder: inout LaunchBuilder) {
-    let type = builder.operandTypes[0]
-    var row = esp_batch_norm_backward_row()
-    (row.images, row.pixels, row.channels) = type.imageSizes
-    builder.emit(
-      .batchNormBackward, type.dtype,
-      [
-        builder.operand(0), builder.operand(1), builder.operand(2), builder.operand(3),
-        isAffine ? builder.operand(5) : .absent, builder.operand(4), builder.result(),
-      ], scalars: [Scalar(epsilon)], row: row,
-      openCL: .items(type.normalizingItems))
-  }
-
-  func gradient(_ context: GradientContext) -> [Tensor?] {
-    let gamma = isAffine ? context.operands[5] : nil
-    return secondOrder(context, extra: gamma.map { (5, $0) }) { x, dy in
-      let epsilon = Scalar(epsilon)
-      let axes = x.rank == 4 ? [0, 2, 3] : [0]
-      let perChannel = Shape(x.rank == 4 ? [1, x.shape[1], 1, 1] : [1, x.shape[1]])
-      let xhat = standardized(x, epsilon)
-      let inverse = rsqrt(
-        x.variance(axes: axes, correction: 0, keepingDimensions: true) + epsilon)
-      let centred =
-        dy - dy.mean(axes: axes, keepingDimensions: true)
-        - xhat * (dy * xhat).mean(axes: axes, keepingDimensions: true)
-      let plain = centred * inverse
-      return gamma.map { plain * $0.reshaped(to: perChannel) } ?? plain
-    }
-  }
-}
-
-/// Gradients of a backward formula, by writing it in primitive operations and differentiating those.
-private func secondOrder(
-  _ context: GradientContext, extra: (index: Int, tensor: Tensor)? = nil,
-  _ formula: (_ x: Tensor, _ dy: Tensor) -> Tensor
-) -> [Tensor?] {
-  var gradients: [Tensor?] = context.operands.map { _ in nil }
-  let sources = [context.operands[0], context.operands[1]] + (extra.map { [$0.tensor] } ?? [])
-  let found: [Tensor?]
-  do {
-    found = try gradient(
-      of: {
-        (formula(context.operands[0], context.operands[1]) * context.dy).sum()
-      }, wrt: sources)
-  } catch {
-    // Recording in a rule runs nothing, so nothing can fail; a zero here would hide that it did.
-    preconditionFailure("batch_norm: \(error)")
-  }
-  gradients[0] = found[0]
-  gradients[1] = found[1]
-  if let extra { gradients[extra.index] = found[2] }
-  return gradients
-}
-
-private func standardized(_ x: Tensor, _ epsilon: Scalar) -> Tensor {
-  let axes = x.rank == 4 ? [0, 2, 3] : [0]
-  let centred = x - x.mean(axes: axes, keepingDimensions: true)
-  return centred * rsqrt(x.variance(axes: axes, correction: 0, keepingDimensions: true) + epsilon)
-}
-
 /// Moves running statistics towards the batch's.
 ///
 /// Operands: running mean and variance, then the batch's, then the flag that stops updates; scalars:
@@ -279,10 +168,6 @@ extension Kernel {
   static let channelMoments = Kernel(
     "channel_moments", esp_channel_moments_f32, esp_channel_moments_f64)
   static let normalize = Kernel("normalize", esp_normalize_f32, esp_normalize_f64)
-  static let batchNormSums = Kernel(
-    "batch_norm_sums", esp_batch_norm_sums_f32, esp_batch_norm_sums_f64)
-  static let batchNormBackward = Kernel(
-    "batch_norm_backward", esp_batch_norm_backward_f32, esp_batch_norm_backward_f64)
   static let runningUpdate = Kernel(
     "running_update", esp_running_update_f32, esp_running_update_f64)
 }
