@@ -179,6 +179,20 @@ struct OptimizerTests {
     #expect(try optimizer.state.steps == expected.state.steps)
   }
 
+  @Test("With absent gradients as zero, an update without any lets decay go on")
+  func allAbsentAsZero() throws {
+    let parameter = Parameter([1, 2], shape: [2])
+    let other = Parameter([1], shape: [1])
+    let optimizer = try SGD(
+      [parameter], learningRate: 0.5, weightDecay: 0.5, clipNorm: 1, absentGradients: .zero)
+    try optimizer.update(
+      with: valueAndGradient(wrt: [parameter.variable, other.variable]) {
+        (other.value * 2).sum()
+      }.gradients)
+    #expect(try parameter.variable.scalars() == [0.75, 1.5] as [Float])
+    #expect(try optimizer.state.steps == [1])
+  }
+
   @Test("An optimizer whose parameters all lack a gradient does nothing")
   func nothingPresent() throws {
     let parameter = Parameter([1, 2], shape: [2])

@@ -20,6 +20,32 @@ private final class SkipNet: Module, Layer {
   }
 }
 
+/// Concatenates any number of inputs, then goes through those chosen one by one.
+private final class SubsetNet: Module, Layer {
+  let stem = Conv2d(1, 4, kernelSize: 3, padding: 1)
+  let joined: InputChoice
+  let listed = InputChoice(candidateCount: 3)
+  let isListed: Bool
+  let classifier = Linear(4, 3)
+
+  init(isListed: Bool) {
+    self.isListed = isListed
+    joined = InputChoice(candidateCount: 3, reduction: .concatenation)
+  }
+
+  func callAsFunction(_ x: Tensor) -> Tensor {
+    let a = stem(x)
+    let inputs = [a, relu(a), a * 2]
+    var y = a
+    if isListed {
+      for extra in listed.chosen(inputs) { y = relu(y + extra) }
+    } else if let extra = joined(inputs) {
+      y = y * extra.mean(axes: [1, 2, 3], keepingDimensions: true)
+    }
+    return classifier(globalAveragePool2d(y).flattened())
+  }
+}
+
 /// Each with a process of its own: the arena is of the process, and other tests would enlarge it.
 @Suite("Rehearsal")
 struct RehearsalTests {
@@ -81,6 +107,19 @@ struct RehearsalTests {
         try RehearsalTests.expectSteadyState(
           SkipNet(), image: ImageShape(channels: 1, height: 6, width: 6), classes: 3, steps: 100,
           launches: 1000)
+      }
+    }
+  }
+
+  @Test(
+    "So do 100 steps of nets that concatenate what is chosen, or go through it one by one",
+    arguments: [false, true])
+  func subsets(isListed: Bool) async {
+    await #expect(processExitsWith: .success) { [isListed] in
+      try InitialWeights.with(seed: 1) {
+        try RehearsalTests.expectSteadyState(
+          SubsetNet(isListed: isListed), image: ImageShape(channels: 1, height: 6, width: 6),
+          classes: 3, steps: 100, launches: 1000)
       }
     }
   }

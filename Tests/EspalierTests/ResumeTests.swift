@@ -35,7 +35,7 @@ struct ResumeTests {
 
   @Test(
     "Stopped after any step and resumed, a search ends with the same bytes and the same log",
-    arguments: strategyNames, [1, 2, 3, 4, 6])
+    arguments: strategyNames, 1...6)
   func resumes(name: String, stop: Int) throws {
     try withTemporaryFolder { folder in
       try runToySearch(folder + "/whole", toyStrategy(name))

@@ -68,6 +68,7 @@ extension OperationCases {
       [
         mixture("\(channels) channels", [2, channels, 3, 5]),
         branches("\(channels) channels", [3, channels, 6, 7]),
+        branches("\(channels) channels", [3, channels, 6, 7], isJoined: true),
         concatenated("\(channels) channels", [3, channels, 5, 7]),
       ]
     }
@@ -91,11 +92,14 @@ extension OperationCases {
     }
   }
 
-  /// Chains of one normalised source, summed with the source itself.
-  private static func branches(_ label: String, _ shape: Shape) -> OperationCase {
+  /// Chains of one normalised source, summed with the source itself or put beside each other: then
+  /// their upstream gradients are slices.
+  private static func branches(
+    _ label: String, _ shape: Shape, isJoined: Bool = false
+  ) -> OperationCase {
     let channels = shape[1]
     return OperationCase(
-      "relu_depthwise_pointwise/branches, " + label,
+      "relu_depthwise_pointwise/branches\(isJoined ? " joined" : ""), " + label,
       [
         OperationInput(shape), OperationInput([channels, 1, 3, 3]),
         OperationInput([channels, 1, 5, 5]), OperationInput([channels, channels, 1, 1]),
@@ -106,7 +110,8 @@ extension OperationCases {
         let t = EspalierTensor.conv2d(relu(x), depthwise, padding: padding, groups: channels)
         return EspalierTensor.batchNorm(EspalierTensor.conv2d(t, inputs[3]))
       }
-      return [addAll([branch(inputs[1], 1), branch(inputs[2], 2), branch(inputs[1], 1), x])]
+      let found = [branch(inputs[1], 1), branch(inputs[2], 2), branch(inputs[1], 1)]
+      return [isJoined ? EspalierTensor.concatenate(found) : addAll(found + [x])]
     }
   }
 

@@ -83,6 +83,7 @@ public final class InputChoice: Module, Mutable {
     precondition(
       inputs.count == count, "InputChoice \(label): \(inputs.count) inputs for \(count) candidates")
     if let check = ShapeCheck.current {
+      isReadOneByOne = true
       _ = check.run(self, inputs)
       return Array(inputs.prefix(chosenCount ?? count))
     }
@@ -114,6 +115,24 @@ public final class InputChoice: Module, Mutable {
       return (nil, mask)
     }
     return (reduce(inputs, decision), mask)
+  }
+
+  /// Whether the model has asked for the chosen inputs one by one.
+  private var isReadOneByOne = false
+
+  /// All inputs where which are taken is data; else every set that may be taken, or, where there are
+  /// more than 63, neighbours of every number.
+  public var rehearsalVariants: [[Int]] {
+    let everyone = Array(0..<count)
+    if combinesByData && !isReadOneByOne { return [everyone] }
+    let sizes = chosenCount.map { [$0] } ?? Array(1...max(count, 1))
+    if count <= 6 {
+      return (1..<1 << count).map { mask in everyone.filter { mask & (1 << $0) != 0 } }
+        .filter { sizes.contains($0.count) }
+    }
+    return sizes.flatMap { size in
+      everyone.map { first in (0..<size).map { (first + $0) % count }.sorted() }
+    }
   }
 
   /// Whether a sampled subset is data: one combination of all inputs, those left out exact zeros.

@@ -205,6 +205,9 @@ public final class LayerChoice: Module, Layer, Mutable {
 
   // MARK: Architectures
 
+  /// Each candidate on its own.
+  public var rehearsalVariants: [[Int]] { candidates.indices.map { [$0] } }
+
   /// Kind, key and candidate names.
   public func description(key: String) -> ChoiceDescription {
     ChoiceDescription(

@@ -10,6 +10,9 @@ public protocol Mutable: Module {
   func apply(_ choice: ResolvedChoice)
   /// What was applied, or nil.
   var applied: ResolvedChoice? { get }
+  /// Sets of active candidates that together show everything that is planned for it, none left out
+  /// but the empty one.
+  var rehearsalVariants: [[Int]] { get }
 }
 
 /// The decision that all choices of one key share.

@@ -14,11 +14,14 @@ extension SearchSpace {
     }
     let levels = nestingLevels()
     let depth = (levels.values.max() ?? 0) + 1
-    let widest = choices.map(\.candidateNames.count).max() ?? 1
+    let own = mutables.mapValues { list in
+      list.map(\.rehearsalVariants).max { $0.count < $1.count } ?? []
+    }
+    let widest = own.values.map(\.count).max() ?? 1
     var variants: [[String: [Int]]] = []
     var counters = [Int](repeating: 0, count: depth)
     while true {
-      variants.append(variant(counters, levels, emptying: []))
+      variants.append(variant(counters, own, levels, emptying: []))
       var level = 0
       while level < depth {
         counters[level] += 1
@@ -31,40 +34,26 @@ extension SearchSpace {
     for mask in 1..<max(1 << emptiable.count, 1) where !emptiable.isEmpty {
       let emptied = emptiable.indices.filter { mask & (1 << $0) != 0 }.map { emptiable[$0].key }
       variants.append(
-        variant([Int](repeating: 0, count: depth), levels, emptying: Set(emptied)))
+        variant([Int](repeating: 0, count: depth), own, levels, emptying: Set(emptied)))
     }
     return variants
   }
 
   private func variant(
-    _ counters: [Int], _ levels: [ObjectIdentifier: Int], emptying emptied: Set<String>
+    _ counters: [Int], _ own: [String: [[Int]]], _ levels: [ObjectIdentifier: Int],
+    emptying emptied: Set<String>
   ) -> [String: [Int]] {
     var result: [String: [Int]] = [:]
     for choice in choices {
-      let count = choice.candidateNames.count
       let level = mutables[choice.key]?.first.flatMap { levels[ObjectIdentifier($0)] } ?? 0
-      let index = counters[min(level, counters.count - 1)] % count
-      switch choice.kind {
-      case .layer: result[choice.key] = [index]
-      case .input:
-        if emptied.contains(choice.key) {
-          result[choice.key] = []
-        } else if choice.chosenCount == 1 {
-          result[choice.key] = [index]
-        } else if isCombination(choice.key) {
-          // Which inputs are taken is data; taking all shows every block that leads here.
-          result[choice.key] = Array(0..<count)
-        } else {
-          let taken = choice.chosenCount ?? 1
-          result[choice.key] = (0..<taken).map { (index + $0) % count }.sorted()
-        }
+      let variants = own[choice.key] ?? []
+      if emptied.contains(choice.key) || variants.isEmpty {
+        result[choice.key] = []
+      } else {
+        result[choice.key] = variants[counters[min(level, counters.count - 1)] % variants.count]
       }
     }
     return result
-  }
-
-  private func isCombination(_ key: String) -> Bool {
-    (mutables[key]?.first as? InputChoice)?.combinesByData ?? false
   }
 
   /// How many layer choices each mutable lies in, where it is in any.

@@ -14,37 +14,71 @@ struct MetricWindow {
     var imagesPerSecond: Double
   }
 
+  private struct Sum {
+    var total = 0.0
+    var count = 0
+  }
+
+  /// Steps whose results were not read yet: reading waits for them.
   private var results: [StepResult] = []
+  private var loss = Sum()
+  private var lastLoss = 0.0
+  private var metrics: [String: Sum] = [:]
   private var images = 0
   private var start = monotonicNow()
 
-  mutating func add(_ result: StepResult, images count: Int) {
+  mutating func add(_ result: StepResult, images count: Int) throws(DeviceError) {
     results.append(result)
     images += count
+    // So that a long interval holds no more than this.
+    if results.count >= 256 { try readResults() }
+  }
+
+  /// Lets the pace of the next line count from here.
+  mutating func startClock() { start = monotonicNow() }
+
+  private mutating func readResults() throws(DeviceError) {
+    for result in results {
+      lastLoss = try result.loss.item()
+      loss.total += lastLoss
+      loss.count += 1
+      for (name, value) in result.metrics {
+        metrics[name, default: Sum()].total += try value.item()
+        metrics[name]?.count += 1
+      }
+    }
+    results.removeAll(keepingCapacity: true)
   }
 
   /// Reads and forgets what was added.
   mutating func read() throws(DeviceError) -> Means {
-    var loss = 0.0
-    var last = 0.0
-    var sums: [String: (total: Double, count: Int)] = [:]
-    for result in results {
-      last = try result.loss.item()
-      loss += last
-      for (name, value) in result.metrics {
-        sums[name, default: (0, 0)].total += try value.item()
-        sums[name]?.count += 1
-      }
-    }
-    let count = Double(max(results.count, 1))
+    try readResults()
     let now = monotonicNow()
-    let rate = Double(images) / max(now - start, 1e-9)
-    results = []
-    images = 0
-    start = now
-    return Means(
-      loss: loss / count, lastLoss: last, metrics: sums.mapValues { $0.total / Double($0.count) },
-      imagesPerSecond: rate)
+    let means = Means(
+      loss: loss.total / Double(max(loss.count, 1)), lastLoss: lastLoss,
+      metrics: metrics.mapValues { $0.total / Double($0.count) },
+      imagesPerSecond: Double(images) / max(now - start, 1e-9))
+    (loss, metrics, images, start) = (Sum(), [:], 0, now)
+    return means
+  }
+
+  /// What was added since the last line, for a checkpoint: a name, the sum and its terms, each line.
+  mutating func saved() throws(DeviceError) -> String {
+    try readResults()
+    let lines = [("", loss)] + metrics.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
+    return lines.map { "\($1.total) \($1.count) \($0)" }.joined(separator: "\n")
+  }
+
+  /// Goes on from what `saved` gave.
+  mutating func restore(_ text: String) {
+    for line in text.split(separator: "\n") {
+      let parts = line.split(separator: " ", maxSplits: 2, omittingEmptySubsequences: false)
+      guard parts.count == 3, let total = Double(parts[0]), let count = Int(parts[1]) else {
+        continue
+      }
+      let sum = Sum(total: total, count: count)
+      if parts[2].isEmpty { loss = sum } else { metrics[String(parts[2])] = sum }
+    }
   }
 }
 

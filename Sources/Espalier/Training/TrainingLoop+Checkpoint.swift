@@ -19,6 +19,7 @@ extension TrainingLoop {
     checkpoint.file.metadata["step"] = "\(position.step)"
     checkpoint.file.metadata["epoch"] = "\(position.epoch)"
     checkpoint.file.metadata["stopped"] = stopReason
+    checkpoint.file.metadata["since_log"] = try window.saved()
     checkpoint.add(loader, "training")
     try directory.save(checkpoint)
   }
@@ -47,6 +48,7 @@ extension TrainingLoop {
     try checkpoint.restore(loader, "training")
     (position.step, position.epoch) = (step, epoch)
     stopReason = metadata["stopped"]
+    window.restore(metadata["since_log"] ?? "")
     callbacks.note("going on after step \(step), epoch \(epoch)")
     earlierSeconds = try directory.truncateLog(afterStep: step)
   }

@@ -13,7 +13,7 @@ final class TrainingLoop {
   /// Why the training ended before its last epoch.
   var stopReason: String?
   private let logFrequency: Int
-  private var window = MetricWindow()
+  var window = MetricWindow()
   private let start = monotonicNow()
   /// Seconds that earlier sessions took up to the checkpoint, as the log has them.
   var earlierSeconds = 0.0
@@ -47,8 +47,7 @@ final class TrainingLoop {
   func run(isResuming: Bool) throws {
     if isResuming { try resume() }
     try task.prepare()
-    // The first line's pace counts from here.
-    window = MetricWindow()
+    window.startClock()
     while position.epoch < position.epochCount && stopReason == nil {
       while let batch = try loader.next() { try train(batch) }
       stopReason = try task.epochEnded(at: position)
@@ -65,7 +64,7 @@ final class TrainingLoop {
       random: RandomState(seed: options.seed, step: UInt32(position.step))
     ) { try task.step(batch, at: position) }
     position.step += 1
-    window.add(result, images: batch.count)
+    try window.add(result, images: batch.count)
     let isEpochEnd = loader.state.nextIndex >= loader.samplesInEpoch
     if position.step == 1 || position.step.isMultiple(of: logFrequency) || isEpochEnd { try log() }
     if callbacks.shouldStop() {

@@ -103,7 +103,7 @@ package final class ParameterUpdate {
         absent.append(index)
       }
     }
-    guard !present.isEmpty else { return }
+    guard !present.isEmpty || !absent.isEmpty else { return }
     table.clear()
     writeNorm(maximumNorm)
     for (index, gradient) in present { write(index, gradient, numbers(index)) }

@@ -52,7 +52,7 @@ private struct SourceGradientMatcher {
       groups[Key(sum: sum, source: operation.source, operands: source), default: []].append(number)
     }
     var removed: Set<Int> = []
-    for (key, members) in groups where members.count > 1 {
+    for (key, members) in groups.sorted(by: { $0.value[0] < $1.value[0] }) where members.count > 1 {
       // Where the last of them stands all upstream gradients are there.
       let last = members[members.count - 1]
       graph.nodes[last] = joined(members.map { self.graph.nodes[$0] })
