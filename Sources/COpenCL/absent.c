@@ -18,6 +18,8 @@ uint64_t esp_cl_bytes_used(const esp_cl_context *) { return 0; }
 uint64_t esp_cl_bytes_peak(const esp_cl_context *) { return 0; }
 uint64_t esp_cl_bytes_limit(const esp_cl_context *) { return 0; }
 void esp_cl_set_bytes_limit(esp_cl_context *, uint64_t) {}
+void esp_cl_set_binary_folder(esp_cl_context *, const char *) {}
+int32_t esp_cl_program_is_binary(const esp_cl_program *) { return 0; }
 
 int32_t esp_cl_buffer_create(esp_cl_context *, uint64_t, esp_cl_buffer **out, char *error, size_t capacity) {
   *out = NULL;

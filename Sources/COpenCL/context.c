@@ -57,6 +57,7 @@ int32_t esp_cl_open(int32_t device, int32_t profiling, esp_cl_context **out, cha
     uint64_t available = host_memory_available();
     if (available && available < memory) memory = available;
   }
+  context->binaries = esp_cl_binary_folder(&entry->device);
   context->limit = memory - memory / 8;  // the rest is the driver's: code, staging, local memory
   *out = context;
   return 0;
@@ -68,7 +69,7 @@ void esp_cl_close(esp_cl_context *context) {
   esp_cl_program_release_all(context);
   esp_cl.clReleaseCommandQueue(context->queue);
   esp_cl.clReleaseContext(context->context);
-  free(context);
+  free(context->binaries), free(context);
 }
 
 uint64_t esp_cl_bytes_used(const esp_cl_context *context) { return context->used; }

@@ -33,6 +33,7 @@ int32_t esp_cl_fail(int32_t status, char *error, size_t capacity, const char *fo
   X(clEnqueueMapBuffer) X(clEnqueueUnmapMemObject)                                                                 \
   X(clFlush) X(clFinish)                                                                                           \
   X(clCreateProgramWithSource) X(clBuildProgram) X(clGetProgramBuildInfo) X(clReleaseProgram)                      \
+  X(clCreateProgramWithBinary) X(clGetProgramInfo)                                                                 \
   X(clCreateKernel) X(clGetKernelInfo) X(clSetKernelArg) X(clReleaseKernel) X(clEnqueueNDRangeKernel)              \
   X(clWaitForEvents) X(clGetEventProfilingInfo) X(clReleaseEvent)
 
@@ -61,6 +62,7 @@ struct esp_cl_context {
   esp_cl_program *programs;     // linked list: few, looked up rarely
   esp_cl_program *fill_program;  // built at the first fill
   bool fill_failed;
+  char *binaries;               // the folder of built programs; NULL: none is kept
 };
 
 struct esp_cl_buffer {
@@ -84,6 +86,7 @@ struct esp_cl_program {
   esp_cl_context *context;
   cl_program program;
   int32_t status;
+  bool is_binary;  // not built here, but read from a file
   uint64_t key[2];
   char *log;
   esp_cl_kernel *kernels;
@@ -92,6 +95,25 @@ struct esp_cl_program {
 void esp_cl_program_release_all(esp_cl_context *context);
 // Forgets that kernels were last launched with this buffer: its handle may come back for another one.
 void esp_cl_program_forget(esp_cl_context *context, cl_mem memory);
+
+typedef struct {
+  uint32_t state[8];
+  uint64_t length;
+  unsigned char block[64];
+} esp_sha256;
+
+void esp_sha256_begin(esp_sha256 *hash);
+void esp_sha256_add(esp_sha256 *hash, const void *bytes, size_t count);
+void esp_sha256_end(esp_sha256 *hash, unsigned char digest[32]);
+
+// Where the device's built programs are kept, to be freed; NULL where the driver keeps them itself.
+char *esp_cl_binary_folder(const esp_cl_device *device);
+void esp_cl_binary_key(const esp_cl_device *device, const char *options, const char *const *texts,
+                       const size_t *lengths, int32_t count, unsigned char key[32]);
+// The program of that key, built; NULL where the folder has no sound file that the driver takes.
+cl_program esp_cl_binary_load(esp_cl_context *context, const unsigned char key[32], const char *options);
+// Keeps a built program; where that fails, nothing is kept.
+void esp_cl_binary_save(esp_cl_context *context, const unsigned char key[32], cl_program program);
 
 #endif
 #endif

@@ -56,11 +56,22 @@ static int32_t compile(esp_cl_program *program, const char *const *names, const 
     }
     snprintf(all, room, "-cl-std=CL1.2 %s", options);
     esp_cl_context *context = program->context;
-    program->program =
-        esp_cl.clCreateProgramWithSource(context->context, (cl_uint)count * 3, parts, sizes, &status);
-    if (!status) {
-      status = esp_cl.clBuildProgram(program->program, 1, &context->entry->id, all, NULL, NULL);
-      program->log = build_log(program->program, context->entry->id);
+    unsigned char key[32];
+    if (context->binaries) {
+      esp_cl_binary_key(&context->entry->device, all, parts, sizes, count * 3, key);
+      program->program = esp_cl_binary_load(context, key, all);
+    }
+    if (program->program) {
+      program->is_binary = true;
+      status = 0;
+    } else {
+      program->program =
+          esp_cl.clCreateProgramWithSource(context->context, (cl_uint)count * 3, parts, sizes, &status);
+      if (!status) {
+        status = esp_cl.clBuildProgram(program->program, 1, &context->entry->id, all, NULL, NULL);
+        program->log = build_log(program->program, context->entry->id);
+      }
+      if (!status && context->binaries) esp_cl_binary_save(context, key, program->program);
     }
   }
   free(parts), free(sizes), free(lines), free(all);
@@ -93,6 +104,8 @@ int32_t esp_cl_build(esp_cl_context *context, const char *const *names, const ch
   if (!program->status) *out = program;
   return program->status;
 }
+
+int32_t esp_cl_program_is_binary(const esp_cl_program *program) { return program->is_binary; }
 
 void esp_cl_program_release_all(esp_cl_context *context) {
   for (esp_cl_program *program = context->programs, *next; program; program = next) {

@@ -96,6 +96,10 @@ int32_t esp_cl_finish(esp_cl_context *context);
 int32_t esp_cl_build(esp_cl_context *context, const char *const *names, const char *const *texts,
                      const size_t *lengths, int32_t count, const char *options, esp_cl_program **out, char *log,
                      size_t capacity);
+// Where built programs are kept from now on; NULL: nowhere. At first under XDG_CACHE_HOME for drivers that have no cache
+// of their own, else nowhere. A folder that cannot be written keeps nothing and is no error.
+void esp_cl_set_binary_folder(esp_cl_context *context, const char *folder);
+int32_t esp_cl_program_is_binary(const esp_cl_program *program);  // 1: from a file, not built here
 // Kernels belong to their program; equal names return the same kernel.
 int32_t esp_cl_kernel_named(esp_cl_program *program, const char *name, esp_cl_kernel **out, char *error,
                             size_t capacity);

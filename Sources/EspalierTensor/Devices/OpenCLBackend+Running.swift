@@ -29,6 +29,7 @@ extension OpenCLBackend {
       for index in program.launches.indices {
         let launch = program.launches[index]
         if launch.openCL >= 0 {
+          guard !multiplyByBlast(launch, program, spaces) else { continue }
           try enqueue(launch, program, kernels, spaces, rows, firstRows[index])
         } else {
           note(program.names[index])
@@ -75,7 +76,7 @@ extension OpenCLBackend {
     return staged.buffer
   }
 
-  private func window(
+  func window(
     _ launch: Launch, _ program: Program, _ spaces: [ResolvedSpace], _ row: Int, _ k: Int
   ) -> OperandWindow {
     let location = program.locations[launch.location(row: row, operand: k)]
@@ -88,6 +89,16 @@ extension OpenCLBackend {
       spacing: windowSpacing)
   }
 
+  func base(
+    _ launch: Launch, _ program: Program, _ spaces: [ResolvedSpace], _ row: Int, _ k: Int
+  ) -> OperandBase {
+    let location = program.locations[launch.location(row: row, operand: k)]
+    return OperandBase(
+      memory: spaces[Int(location.space)].memory,
+      origin: launch.field(k, row: row, of: program).flags & ESP_ABSENT == 0
+        ? window(launch, program, spaces, row, k).origin : 0)
+  }
+
   /// Rows whose operands share their bases run in one launch, side by side; one that adds to what an
   /// earlier row left begins another.
   private func enqueue(
@@ -97,11 +108,7 @@ extension OpenCLBackend {
     let (count, operands) = (Int(launch.rowCount), Int(launch.operandCount))
     let steps = kernels.steps[kernels.calls[Int(launch.openCL)]]
     func base(_ row: Int, _ k: Int) -> OperandBase {
-      let location = program.locations[launch.location(row: row, operand: k)]
-      return OperandBase(
-        memory: spaces[Int(location.space)].memory,
-        origin: launch.field(k, row: row, of: program).flags & ESP_ABSENT == 0
-          ? window(launch, program, spaces, row, k).origin : 0)
+      self.base(launch, program, spaces, row, k)
     }
     var parts: [OpaquePointer] = []
     defer { for part in parts { esp_cl_buffer_release(context, part) } }
@@ -139,7 +146,7 @@ extension OpenCLBackend {
   }
 
   /// The rest of a buffer from a base on, as a buffer.
-  private func part(of base: OperandBase, _ part: inout OpaquePointer?) -> Int32 {
+  func part(of base: OperandBase, _ part: inout OpaquePointer?) -> Int32 {
     let buffer = OpaquePointer(base.memory)
     let rest = esp_cl_buffer_bytes(buffer) - UInt64(base.origin)
     return esp_cl_buffer_slice(context, buffer, UInt64(base.origin), rest, &part, nil, 0)

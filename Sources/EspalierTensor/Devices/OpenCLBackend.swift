@@ -22,6 +22,11 @@ final class OpenCLBackend: Backend, @unchecked Sendable {
   let waitsForEachLaunch = environmentVariable("ESPALIER_SYNC") == "1"
   /// Elements between the bases of operands in one buffer; smaller in tests.
   var windowSpacing = OperandWindow.spacing
+  /// Multiply-adds from which on CLBlast computes a matrix product; nil on CPUs, but for tests.
+  var smallestBlastProduct: Int?
+  lazy var isBlastInstalled = esp_cl_blast_load(nil, 0) == 0
+  /// Whether CLBlast computed a product so far.
+  var usedBlast = false
   var noted: Set<String> = []
   /// Where each launch's rows begin, while a program is sent.
   var firstRows: [UInt64] = []
@@ -38,6 +43,12 @@ final class OpenCLBackend: Backend, @unchecked Sendable {
     self.context = context
     programs = OpenCLPrograms(context)
     staging = OpenCLStaging(context)
+    if description.type == Int32(ESP_CL_GPU)
+      && description.vendor_kind != Int32(ESP_CL_OCLGRIND)
+    {
+      // Below, the cost of CLBlast's call is near that of the own kernel's run: an estimate.
+      smallestBlastProduct = 1 << 18
+    }
   }
 
   /// Bytes in use and at most in use so far.
@@ -54,7 +65,9 @@ final class OpenCLBackend: Backend, @unchecked Sendable {
   /// Whole cache lines, since the arena counts in them.
   var largestBuffer: Int { max(Int(description.max_allocation) & ~4095, 4096) }
 
-  var usedKernels: [String] { lock.with { programs.used } }
+  var usedKernels: [String] {
+    lock.with { programs.used + (usedBlast ? ["CLBlastSgemm"] : []) }
+  }
 
   // MARK: Memory
 

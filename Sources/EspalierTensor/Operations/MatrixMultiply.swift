@@ -53,7 +53,7 @@ struct MatrixMultiply: Operation {
     builder.emit(
       .matmul, builder.resultTypes[0].dtype,
       [builder.operand(0), builder.operand(1), builder.result()], row: row,
-      openCL: .items(Int(row.batch) * ((m + 7) / 8) * ((n + 31) / 32)))
+      openCL: .matrixProduct(items: Int(row.batch) * ((m + 7) / 8) * ((n + 31) / 32)))
   }
 
   func gradient(_ context: GradientContext) -> [Tensor?] {

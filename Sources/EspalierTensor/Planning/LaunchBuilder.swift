@@ -80,10 +80,17 @@ public struct OpenCLCall: Sendable {
   }
 
   private(set) var steps: [Step]
+  /// Whether the rows are `esp_matmul_row`, which CLBlast computes too.
+  private(set) var isMatrixProduct = false
 
   /// The call's own kernel.
   static func items(_ count: Int) -> OpenCLCall {
     OpenCLCall(steps: [Step(kernel: nil, items: count)])
+  }
+
+  /// The call's own kernel, or CLBlast where the device does better with it.
+  static func matrixProduct(items count: Int) -> OpenCLCall {
+    OpenCLCall(steps: [Step(kernel: nil, items: count)], isMatrixProduct: true)
   }
 
   /// A variant of the call's kernel.
@@ -101,16 +108,19 @@ public struct OpenCLCall: Sendable {
 
   /// For rows of both calls, of the same kernels: as many items as the larger row needs.
   func covering(_ other: OpenCLCall) -> OpenCLCall {
-    OpenCLCall(
-      steps: zip(steps, other.steps).map {
-        Step(kernel: $0.kernel, items: max($0.items, $1.items))
-      })
+    var call = self
+    call.steps = zip(steps, other.steps).map {
+      Step(kernel: $0.kernel, items: max($0.items, $1.items))
+    }
+    return call
   }
 
   /// With every name filled in; nil where the device has no kernel for the element type.
   func resolved(for kernel: Kernel, _ dtype: DType) -> OpenCLCall? {
     guard let own = kernel.openCLName(dtype) else { return nil }
-    return OpenCLCall(steps: steps.map { Step(kernel: $0.kernel ?? own, items: $0.items) })
+    var call = self
+    call.steps = steps.map { Step(kernel: $0.kernel ?? own, items: $0.items) }
+    return call
   }
 }
 
