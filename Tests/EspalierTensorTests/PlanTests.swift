@@ -33,6 +33,30 @@ struct PlanTests {
     }
   }
 
+  @Test("A block is another plan where gradients come in through, or go out to, others")
+  func flowOfGradients() throws {
+    let (x, y) = (
+      try Variable([1, 2] as [Float], shape: [2]), try Variable([5, 7] as [Float], shape: [2])
+    )
+    /// The gradient towards x or y of one or the other of two results of a block.
+    func gradient(through first: Bool, to variable: Variable) throws -> [Float] {
+      try step { () -> Tensor in
+        let (_, gradients) = try valueAndGradient(wrt: [variable]) { () -> [Tensor] in
+          let (a, b) = (x.tensor * y.tensor, x.tensor * y.tensor * x.tensor)
+          Recorder.current.mark(cut: true, identity: 1)
+          return [((first ? a : b) + stopGradient(first ? b : a)).sum()]
+        }
+        return try #require(gradients[variable])
+      }.scalars()
+    }
+    for _ in 0..<2 {
+      #expect(try gradient(through: true, to: x) == [5, 7])
+      #expect(try gradient(through: false, to: x) == [10, 28])
+      #expect(try gradient(through: true, to: y) == [1, 2])
+      #expect(try gradient(through: false, to: y) == [1, 4])
+    }
+  }
+
   @Test("Another shape, type, structure or demand is another plan")
   func differences() async {
     await #expect(processExitsWith: .success) {
@@ -76,25 +100,4 @@ struct PlanTests {
 }
 
 struct Failure: Error {
-  @Test("A block is another plan where gradients come in through, or go out to, others")
-  func flowOfGradients() throws {
-    let (x, y) = (try Variable([1, 2], shape: [2]), try Variable([5, 7], shape: [2]))
-    /// The gradient towards x or y of one or the other of two results of a block.
-    func gradient(through first: Bool, to variable: Variable) throws -> [Float] {
-      try step { () -> Tensor in
-        let (_, gradients) = try valueAndGradient(wrt: [variable]) { () -> [Tensor] in
-          let (a, b) = (x.tensor * y.tensor, x.tensor * y.tensor * x.tensor)
-          Recorder.current.mark(cut: true, identity: 1)
-          return [((first ? a : b) + stopGradient(first ? b : a)).sum()]
-        }
-        return try #require(gradients[variable])
-      }.scalars()
-    }
-    for _ in 0..<2 {
-      #expect(try gradient(through: true, to: x) == [5, 7])
-      #expect(try gradient(through: false, to: x) == [10, 28])
-      #expect(try gradient(through: true, to: y) == [1, 2])
-      #expect(try gradient(through: false, to: y) == [1, 4])
-    }
-  }
 }

@@ -199,12 +199,14 @@ let fixtures = "\(#filePath)".replacing("ArchitectureTests.swift", with: "Fixtur
           "c"
         ],
         "N": 1,
-        "S": ""
+        "S": 0
       }
 
       """
     #expect(architecture.jsonText == text)
     #expect(try resolved(text) == choices)
+    // As NNI writes an input without a name.
+    #expect(try choice("S", "\"\"") == choices["S"])
     let soft = Architecture(
       choices.merging(["L": .init(weights: [0.25, 0, 0.75])]) { $1 }, in: Self.space)
     #expect(soft["L"] == .weights([0.25, 0, 0.75]))

@@ -70,7 +70,7 @@ public struct ResolvedChoice: Equatable, Sendable {
 }
 
 extension ChoiceDescription {
-  /// The value that an export holds: names when they are distinct and not all digits, else
+  /// The value that an export holds: names when there are any, distinct and not all digits, else
   /// positions; a single one without its list, `[]` for none; weights as they are.
   public func exported(_ choice: ResolvedChoice) -> ChoiceValue {
     if let weights = choice.weights { return .weights(weights) }
@@ -81,7 +81,7 @@ extension ChoiceDescription {
     if active.isEmpty { return .none }
     let isDistinct = Set(candidateNames).count == candidateNames.count
     let isDigits = candidateNames.allSatisfy { !$0.isEmpty && $0.utf8.allSatisfy(isDigit) }
-    if isDistinct && !isDigits {
+    if isDistinct && !isDigits && !candidateNames.contains("") {
       let names = active.map { candidateNames[$0] }
       return names.count == 1 ? .name(names[0]) : .names(names)
     }
