@@ -96,15 +96,7 @@ static void ESP_NAME(sums_body)(void *const *base, const void *row, int64_t from
     const real *x = (const real *)base[0] + o[0].offset + image * r->pixels * o[0].stride;
     const real *dy = (const real *)base[1] + o[1].offset + image * r->pixels * o[1].stride;
     double *partial = (double *)base[5] + o[5].offset + 2 * image * r->channels;
-    for (int64_t c = 0; c < r->channels; c += LANES) {
-      int64_t n = r->channels - c < LANES ? r->channels - c : LANES;
-      double *s = partial + c, *q = partial + r->channels + c;
-      if (n == LANES) {
-        ESP_NAME(image_sums)(x + c, o[0].stride, dy + c, o[1].stride, r->pixels, LANES, mean + c, s, q);
-      } else {
-        ESP_NAME(image_sums)(x + c, o[0].stride, dy + c, o[1].stride, r->pixels, n, mean + c, s, q);
-      }
-    }
+    ESP_NAME(channel_sums)(x, o[0].stride, dy, o[1].stride, r->pixels, r->channels, mean, partial);
   }
 }
 
@@ -118,15 +110,8 @@ static void ESP_NAME(sums_merge)(void *const *base, const void *row, int64_t fro
   const real *variance = (const real *)base[3] + r->operand[3].offset;
   real *sums = (real *)base[4] + r->operand[4].offset;
   for (int64_t c = from * 16; c < to * 16 && c < r->channels; c += 16) {
-    int64_t n = r->channels - c < 16 ? r->channels - c : 16;
-    double s[16] = {0}, q[16] = {0};
-    for (int64_t image = 0; image < r->images; image++) {
-      const double *p = partial + 2 * image * r->channels + c;
-      for (int64_t j = 0; j < n; j++) {
-        s[j] += p[j];
-        q[j] += p[r->channels + j];
-      }
-    }
+    double s[16], q[16];
+    int64_t n = ESP_NAME(merge_sums)(partial, r->images, r->channels, c, s, q);
     for (int64_t j = 0; j < n; j++) {
       sums[c + j] = (real)s[j];
       sums[r->channels + c + j] = (real)(q[j] / sqrt((double)variance[c + j] + r->scalar[0]));

@@ -179,6 +179,34 @@ ESP_LANES_INLINE void ESP_NAME(image_sums)(const real *x, int64_t stride_x, cons
   }
 }
 
+// Σ dy and Σ dy·(x − mean) of every channel of one image, into partial [2, channels]; mean may be NULL: 0.
+static inline void ESP_NAME(channel_sums)(const real *x, int64_t stride_x, const real *dy, int64_t stride_dy,
+                                          int64_t pixels, int64_t channels, const real *mean, double *partial) {
+  static const real zeros[LANES];
+  for (int64_t c = 0; c < channels; c += LANES) {
+    int64_t n = channels - c < LANES ? channels - c : LANES;
+    const real *centre = mean ? mean + c : zeros;
+    double *s = partial + c, *q = partial + channels + c;
+    if (n == LANES) ESP_NAME(image_sums)(x + c, stride_x, dy + c, stride_dy, pixels, LANES, centre, s, q);
+    else ESP_NAME(image_sums)(x + c, stride_x, dy + c, stride_dy, pixels, n, centre, s, q);
+  }
+}
+
+// Adds the partials of all images up, in order, for up to 16 channels from c on; returns how many.
+static inline int64_t ESP_NAME(merge_sums)(const double *partial, int64_t images, int64_t channels, int64_t c,
+                                           double *sum, double *product) {
+  int64_t n = channels - c < 16 ? channels - c : 16;
+  for (int64_t j = 0; j < 16; j++) sum[j] = product[j] = 0;
+  for (int64_t image = 0; image < images; image++) {
+    const double *s = partial + 2 * image * channels + c, *q = s + channels;
+    for (int64_t j = 0; j < n; j++) {
+      sum[j] += s[j];
+      product[j] += q[j];
+    }
+  }
+  return n;
+}
+
 // The coefficients of backward_pixels; `inverse` is 1 / m, `sum` and `product` the two rows of the sums.
 static inline void ESP_NAME(backward_coefficients)(const real *mean, const real *variance, const real *gamma,
                                                    const real *sum, const real *product, real epsilon, real inverse,

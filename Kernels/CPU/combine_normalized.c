@@ -6,7 +6,7 @@
 #ifndef ESP_ISA
 #include "../include/CKernels.h"
 
-enum { TERM_X, TERM_MEAN, TERM_VARIANCE, TERM_GAMMA, TERM_BETA, TERM_WEIGHTS, TERM_Y };
+enum { TERM_X, TERM_MEAN, TERM_VARIANCE, TERM_WEIGHTS, TERM_Y };
 enum { SUMS_X, SUMS_MEAN, SUMS_VARIANCE, SUMS_DY, SUMS_WEIGHTS, SUMS_SUMS, SUMS_SCALE, SUMS_DWEIGHTS, SUMS_WORKSPACE };
 
 typedef struct {
@@ -50,37 +50,33 @@ ESP_DISPATCH(esp_combine_sums_f32)
 
 // ---- the sum ----
 
-// Centre and scale of a term's channels, and what it adds to the sum's shift; `padded` channels, zeros behind the last.
+// Centre and scale of a term's channels; `padded` of them, zeros behind the last.
 static void ESP_NAME(combine_coefficients)(const combine_job *job, const esp_combine_normalized_row *r, int64_t padded,
-                                           float *centre, float *scale, float *shift) {
-  const esp_operand *o = r->operand;
-  const float *mean = combine_operand(job, o, TERM_MEAN), *gamma = combine_operand(job, o, TERM_GAMMA);
-  const float *beta = combine_operand(job, o, TERM_BETA);
-  const float weight = combine_weight(combine_operand(job, o, TERM_WEIGHTS), r->index);
+                                           float *centre, float *scale) {
+  const float *mean = combine_operand(job, r->operand, TERM_MEAN);
+  const float weight = combine_weight(combine_operand(job, r->operand, TERM_WEIGHTS), r->index);
   if (mean) {
-    ESP_NAME(normalize_coefficients)(mean, combine_operand(job, o, TERM_VARIANCE), gamma, r->scalar[0], r->channels,
-                                     centre, scale);
+    ESP_NAME(normalize_coefficients)(mean, combine_operand(job, r->operand, TERM_VARIANCE), NULL, r->scalar[0],
+                                     r->channels, centre, scale);
   }
   for (int32_t c = 0; c < r->channels; c++) {
     if (!mean) {
       centre[c] = 0;
-      scale[c] = gamma ? gamma[c] : 1;
+      scale[c] = 1;
     }
     scale[c] *= weight;
-    if (beta) shift[c] += weight * beta[c];
   }
   for (int64_t c = r->channels; c < padded; c++) centre[c] = scale[c] = 0;
 }
 
 // `pixels` (at most 8) pixels of n ≤ LANES channels of a sum of `count` terms; coefficients lie `padded` apart.
 ESP_LANES_INLINE void ESP_NAME(combine_block)(const float *const *x, const int64_t *stride, int32_t count,
-                                              const float *coefficients, int64_t padded, const float *shift, float *y,
-                                              int64_t stride_y, int64_t at, const int pixels, int64_t n, bool add) {
+                                              const float *coefficients, int64_t padded, float *y, int64_t stride_y,
+                                              int64_t at, const int pixels, int64_t n, bool add) {
   lanes sum[8];
 #pragma clang loop unroll(full)
   for (int p = 0; p < pixels; p++) {
-    sum[p] = lanes_load(shift);
-    if (add) sum[p] += lanes_load_part(y + (at + p) * stride_y, n);
+    sum[p] = add ? lanes_load_part(y + (at + p) * stride_y, n) : lanes_splat(0);
   }
   for (int32_t k = 0; k < count; k++, coefficients += 2 * padded) {
     const lanes centre = lanes_load(coefficients), scale = lanes_load(coefficients + padded);
@@ -106,35 +102,34 @@ static void ESP_NAME(combine_task)(void *context, int32_t index) {
   const int32_t terms = end - row;
   const int64_t channels = first->channels, padded = (channels + 15) / 16 * 16;
   const int64_t from = (int64_t)first->pixels * index / tasks, to = (int64_t)first->pixels * (index + 1) / tasks;
-  // Scratch: pointers and strides of the terms, the shift, then centre and scale of each term.
+  // Scratch: pointers and strides of the terms, then centre and scale of each.
   const size_t addresses = (size_t)terms * (sizeof(float *) + sizeof(int64_t));
-  char *scratch = (char *)esp_thread_scratch((addresses + 63) / 64 * 64 + (size_t)(2 * terms + 1) * padded * sizeof(float));
+  char *scratch = (char *)esp_thread_scratch((addresses + 63) / 64 * 64 + (size_t)(2 * terms) * padded * sizeof(float));
   const float **x = (const float **)scratch;
   int64_t *stride = (int64_t *)(x + terms);
-  float *shift = (float *)(scratch + (addresses + 63) / 64 * 64), *coefficients = shift + padded;
-  memset(shift, 0, (size_t)padded * sizeof(float));
+  float *coefficients = (float *)(scratch + (addresses + 63) / 64 * 64);
   for (int32_t k = 0; k < terms; k++) {
     const esp_combine_normalized_row *r = combine_term(job, row + k);
     x[k] = combine_operand(job, r->operand, TERM_X);
     stride[k] = r->operand[TERM_X].stride;
     ESP_NAME(combine_coefficients)(job, r, padded, coefficients + 2 * k * padded,
-                                   coefficients + (2 * k + 1) * padded, shift);
+                                   coefficients + (2 * k + 1) * padded);
   }
   const bool add = first->operand[TERM_Y].flags & ESP_ACCUMULATE;
   float *y = combine_operand(job, first->operand, TERM_Y);
   const int64_t stride_y = first->operand[TERM_Y].stride;
-  for (int64_t c = 0; c < channels; c += LANES, y += LANES, coefficients += LANES, shift += LANES) {
+  for (int64_t c = 0; c < channels; c += LANES, y += LANES, coefficients += LANES) {
     const int64_t n = channels - c < LANES ? channels - c : LANES;
     int64_t p = from;
     for (; p + 8 <= to; p += 8) {
       if (n == LANES) {
-        ESP_NAME(combine_block)(x, stride, terms, coefficients, padded, shift, y, stride_y, p, 8, LANES, add);
+        ESP_NAME(combine_block)(x, stride, terms, coefficients, padded, y, stride_y, p, 8, LANES, add);
       } else {
-        ESP_NAME(combine_block)(x, stride, terms, coefficients, padded, shift, y, stride_y, p, 8, n, add);
+        ESP_NAME(combine_block)(x, stride, terms, coefficients, padded, y, stride_y, p, 8, n, add);
       }
     }
     for (; p < to; p++) {
-      ESP_NAME(combine_block)(x, stride, terms, coefficients, padded, shift, y, stride_y, p, 1, n, add);
+      ESP_NAME(combine_block)(x, stride, terms, coefficients, padded, y, stride_y, p, 1, n, add);
     }
     for (int32_t k = 0; k < terms; k++) x[k] += LANES;
   }
@@ -157,7 +152,6 @@ static esp_work ESP_NAME(combine_sums_measure)(const void *row) {
   return (esp_work){r->images, 0.12 * (double)r->pixels * r->channels + 20};
 }
 static void ESP_NAME(combine_sums_body)(void *const *base, const void *row, int64_t from, int64_t to) {
-  static const float zeros[LANES];
   const combine_job job = {base, row, 1};
   const esp_combine_sums_row *r = row;
   const esp_operand *o = r->operand;
@@ -166,16 +160,8 @@ static void ESP_NAME(combine_sums_body)(void *const *base, const void *row, int6
   for (int64_t image = from; image < to; image++) {
     const float *x = combine_operand(&job, o, SUMS_X) + image * r->pixels * stride_x;
     const float *dy = combine_operand(&job, o, SUMS_DY) + image * r->pixels * stride_dy;
-    double *sum = (double *)base[SUMS_WORKSPACE] + o[SUMS_WORKSPACE].offset + 2 * image * channels;
-    for (int64_t c = 0; c < channels; c += LANES) {
-      const int64_t n = channels - c < LANES ? channels - c : LANES;
-      const float *centre = mean ? mean + c : zeros;
-      if (n == LANES) {
-        ESP_NAME(image_sums)(x + c, stride_x, dy + c, stride_dy, r->pixels, LANES, centre, sum + c, sum + channels + c);
-      } else {
-        ESP_NAME(image_sums)(x + c, stride_x, dy + c, stride_dy, r->pixels, n, centre, sum + c, sum + channels + c);
-      }
-    }
+    double *partial = (double *)base[SUMS_WORKSPACE] + o[SUMS_WORKSPACE].offset + 2 * image * channels;
+    ESP_NAME(channel_sums)(x, stride_x, dy, stride_dy, r->pixels, channels, mean, partial);
   }
 }
 
@@ -195,15 +181,8 @@ static void ESP_NAME(combine_sums_merge)(void *const *base, const void *row, int
   double *partial = (double *)base[SUMS_WORKSPACE] + o[SUMS_WORKSPACE].offset, total = 0;
   const float weight = combine_weight(combine_operand(&job, o, SUMS_WEIGHTS), r->index);
   for (int64_t c = 0; c < channels; c += 16) {
-    const int64_t n = channels - c < 16 ? channels - c : 16;
-    double s[16] = {0}, q[16] = {0};
-    for (int64_t image = 0; image < r->images; image++) {
-      const double *p = partial + 2 * image * channels + c;
-      for (int64_t j = 0; j < n; j++) {
-        s[j] += p[j];
-        q[j] += p[channels + j];
-      }
-    }
+    double s[16], q[16];
+    const int64_t n = ESP_NAME(merge_sums)(partial, r->images, channels, c, s, q);
     for (int64_t j = 0; j < n; j++) {
       if (variance) q[j] /= sqrt((double)variance[c + j] + r->scalar[0]);
       total += q[j];

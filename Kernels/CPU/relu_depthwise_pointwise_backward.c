@@ -133,20 +133,12 @@ static void ESP_NAME(backward_image)(const fused_job *job, int32_t row, int32_t 
 
 // Σ dx and Σ dx·x̂ of one image: where dx is not zero, x̂ is relu(x̂).
 static void ESP_NAME(backward_input_sums)(const fused_job *job, int32_t row, int32_t image, const float *source) {
-  static const float zeros[LANES];
   const fused_shape *g = fused_shape_of(job, row);
   const esp_operand *o = fused_operands(job, row);
   const int64_t pixels = (int64_t)g->h * g->w, stride = o[FUSED_DX].stride;
-  const float *dx = fused_operand(job, row, FUSED_DX) + image * pixels * stride;
-  double *partial = (double *)job->base[FUSED_INPUT_PARTIALS] + o[FUSED_INPUT_PARTIALS].offset + 2 * (int64_t)image * g->c;
-  for (int c = 0; c < g->c; c += LANES) {
-    const int n = g->c - c < LANES ? g->c - c : LANES;
-    if (n == LANES) {
-      ESP_NAME(image_sums)(source + c, g->c, dx + c, stride, pixels, LANES, zeros, partial + c, partial + g->c + c);
-    } else {
-      ESP_NAME(image_sums)(source + c, g->c, dx + c, stride, pixels, n, zeros, partial + c, partial + g->c + c);
-    }
-  }
+  double *partials = (double *)job->base[FUSED_INPUT_PARTIALS] + o[FUSED_INPUT_PARTIALS].offset;
+  ESP_NAME(channel_sums)(source, g->c, fused_operand(job, row, FUSED_DX) + image * pixels * stride, stride, pixels,
+                         g->c, NULL, partials + 2 * (int64_t)image * g->c);
 }
 
 // ---- tasks ----
@@ -209,14 +201,13 @@ static void ESP_NAME(input_sums_body)(void *const *base, const void *row, int64_
   const esp_operand *o = r->operand;
   float *sums = (float *)base[FUSED_INPUT_SUMS] + o[FUSED_INPUT_SUMS].offset;
   const double *partials = (const double *)base[FUSED_INPUT_PARTIALS] + o[FUSED_INPUT_PARTIALS].offset;
-  for (int64_t c = from * 16; c < to * 16 && c < r->c; c++) {
-    double s = 0, q = 0;
-    for (int64_t image = 0; image < r->n; image++) {
-      s += partials[2 * image * r->c + c];
-      q += partials[(2 * image + 1) * r->c + c];
+  for (int64_t c = from * 16; c < to * 16 && c < r->c; c += 16) {
+    double s[16], q[16];
+    const int64_t n = ESP_NAME(merge_sums)(partials, r->n, r->c, c, s, q);
+    for (int64_t j = 0; j < n; j++) {
+      sums[c + j] = (float)s[j];
+      sums[r->c + c + j] = (float)q[j];
     }
-    sums[c] = (float)s;
-    sums[r->c + c] = (float)q;
   }
 }
 

@@ -107,10 +107,10 @@ typedef struct {
   esp_i32 count, images, pixels, channels;
 } esp_combine_backward_row;
 
-// One term of a node: y = w·(γ·x̂ + β), x̂ = (x − mean)·rsqrt(variance + ε), ε = scalar[0], w = weights[index]. Absent mean:
-// x̂ = x. Absent γ: 1, β: 0, weights: 1. Rows that follow one another with ESP_ACCUMULATE on y are terms of one sum.
+// One term of a node: y = w·x̂, x̂ = (x − mean)·rsqrt(variance + ε), ε = scalar[0], w = weights[index]. Absent mean: x̂ = x.
+// Absent weights: w = 1. Rows that follow one another with ESP_ACCUMULATE on y are terms of one sum.
 typedef struct {
-  esp_operand operand[7];  // x, mean [C], variance [C], γ [C], β [C], weights, y
+  esp_operand operand[5];  // x, mean [C], variance [C], weights, y
   float scalar[1];
   esp_i32 index;  // data, patched like scalars
   esp_i32 pixels, channels;

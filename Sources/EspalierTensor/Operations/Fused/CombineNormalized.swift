@@ -12,9 +12,6 @@ struct CombineNormalized: Operation {
   let terms: [CombineTerm]
 
   func resultTypes(_ operands: [TensorType]) -> [TensorType] { [operands[0]] }
-  func requiredLayout(at index: Int) -> LayoutRequirement {
-    terms.allSatisfy { !$0.isNormalized && !$0.isWeighted } ? .same : .standard
-  }
 
   func emit(into builder: inout LaunchBuilder) {
     let type = builder.resultTypes[0]
@@ -37,7 +34,7 @@ struct CombineNormalized: Operation {
       rows.append(
         (
           [
-            x, mean, variance, .absent, .absent, weights,
+            x, mean, variance, weights,
             builder.result().accumulating(!rows.isEmpty),
           ], [Scalar(term.epsilon), index], row
         ))
