@@ -72,13 +72,13 @@ struct Planner {
       map[operand] = addExternal(outer.type, outer.device).value.number
     }
     var slot: Int32 = 0
-    var equal = EqualRecords(results: block.results)
+    var equal = mergesEqual ? EqualRecords(results: block.results) : nil
     for index in block.records {
       let outer = recorder.records[Int(index)]
       let operands = (0..<outer.operandCount).map {
         map[recorder.operands[Int(outer.firstOperand + $0)]].unsafelyUnwrapped
       }
-      if mergesEqual, let known = equal.find(outer, operands) {
+      if let known = equal?.find(outer, operands) {
         for r in 0..<outer.resultCount { map[outer.firstResult + r] = known + r }
         continue
       }
@@ -95,7 +95,7 @@ struct Planner {
         map[outer.firstResult + r] = addExternal(old.type, old.device).value.number
         symbolic.producers[symbolic.producers.count - 1] = Int32(symbolic.records.count)
       }
-      equal.note(outer, operands, firstResult)
+      equal?.note(outer, operands, firstResult)
       symbolic.records.append(
         Record(
           operation: outer.operation, firstOperand: firstOperand, operandCount: outer.operandCount,

@@ -58,16 +58,20 @@ struct Flush {
   // MARK: Plans
 
   private mutating func plan(_ span: BlockSpan) -> Plan {
-    let planner = Planner(option: option, abilities: span.device.planningAbilities)
-    guard isCached else { return planner.plan(room.block(span), of: recorder) }
+    guard isCached else { return makePlan(span) }
     let key = PlanKey(span, of: recorder, room, option)
     counters.planLookups += 1
     if let plan = engine.plans.plan(key) { return plan }
     if !engine.isRehearsing { counters.planMisses += 1 }
-    let plan = planner.plan(room.block(span), of: recorder)
+    let plan = makePlan(span)
     counters.planSeconds += plan.seconds
     engine.plans.insert(plan, key)
     return plan
+  }
+
+  private func makePlan(_ span: BlockSpan) -> Plan {
+    Planner(option: option, abilities: span.device.planningAbilities)
+      .plan(room.block(span), of: recorder)
   }
 
   // MARK: Memory

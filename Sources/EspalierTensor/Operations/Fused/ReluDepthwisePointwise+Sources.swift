@@ -60,6 +60,7 @@ private struct SourceGradientMatcher {
       let dropped = Set(members.dropLast().map { self.graph.nodes[$0].results[0] })
       removeTerms(dropped, of: key.sum, &graph)
     }
+    guard !removed.isEmpty else { return }
     graph.nodes = graph.nodes.enumerated().compactMap { removed.contains($0) ? nil : $1 }
     graph.sortByDependencies()
   }
@@ -98,9 +99,7 @@ private struct SourceGradientMatcher {
       && node.operands.filter { $0 == value }.count == 1
   }
 
-  private func removeTerms(
-    _ values: Set<Int32>, of sum: Int, _ graph: inout Graph
-  ) {
+  private func removeTerms(_ values: Set<Int32>, of sum: Int, _ graph: inout Graph) {
     let kept = terms(graph.nodes[sum]).filter {
       $0.operands.count > 1 || !values.contains($0.operands[0])
     }

@@ -21,14 +21,8 @@ struct ReluDepthwisePointwise: Operation {
   func emit(into builder: inout LaunchBuilder) {
     let x = builder.operandTypes[0].shape
     let y = builder.resultTypes[0].shape
-    var row = esp_relu_depthwise_pointwise_row()
+    let row: esp_relu_depthwise_pointwise_row = shape.row(x, y)
     let workspace = builder.workspace(2 * x[0] * y[1], .float64)
-    (row.n, row.c, row.h, row.w) = (Int32(x[0]), Int32(x[1]), Int32(x[2]), Int32(x[3]))
-    (row.k, row.oh, row.ow) = (Int32(y[1]), Int32(y[2]), Int32(y[3]))
-    (row.r, row.s) = (Int32(shape.kernelH), Int32(shape.kernelW))
-    (row.stride, row.pad, row.dilation) = (
-      Int32(shape.stride), Int32(shape.pad), Int32(shape.dilation)
-    )
     var operands = OperandSequence(builder)
     let inputs = source.inputs(&operands) + shape.weights(&operands)
     builder.emit(
@@ -93,7 +87,7 @@ struct ReluDepthwisePointwiseBackward: Operation {
     for branch in branches {
       let weights = branch.shape.weights(&operands)
       let y = operands.nextType.shape
-      let row = row(branch.shape, x, y)
+      let row: esp_relu_depthwise_pointwise_backward_row = branch.shape.row(x, y)
       openCL = branch.shape.openCLBackward(source, x, y, wantsWeights: branch.wantsWeights)
       let norm = [operands.next(), operands.next(), operands.next()]
       let sums = operands.next()
@@ -123,19 +117,6 @@ struct ReluDepthwisePointwiseBackward: Operation {
     // On OpenCL branches of one call would have to be of one shape.
     builder.emitRows(
       .reluDepthwisePointwiseBackward, .float32, rows, openCL: rows.count == 1 ? openCL : nil)
-  }
-
-  private func row(_ shape: FusedConvolutionShape, _ x: Shape, _ y: Shape)
-    -> esp_relu_depthwise_pointwise_backward_row
-  {
-    var row = esp_relu_depthwise_pointwise_backward_row()
-    (row.n, row.c, row.h, row.w) = (Int32(x[0]), Int32(x[1]), Int32(x[2]), Int32(x[3]))
-    (row.k, row.oh, row.ow) = (Int32(y[1]), Int32(y[2]), Int32(y[3]))
-    (row.r, row.s) = (Int32(shape.kernelH), Int32(shape.kernelW))
-    (row.stride, row.pad, row.dilation) = (
-      Int32(shape.stride), Int32(shape.pad), Int32(shape.dilation)
-    )
-    return row
   }
 
   func gradient(_ context: GradientContext) -> [Tensor?] {
@@ -173,11 +154,41 @@ struct FusedConvolutionShape: Hashable, Sendable {
     ]
   }
 
+  /// A row of either direction for input `x` and result `y`, its operands and scalars still empty.
+  func row<Row: FusedConvolutionRow>(_ x: Shape, _ y: Shape) -> Row {
+    var row = Row()
+    (row.n, row.c, row.h, row.w) = (Int32(x[0]), Int32(x[1]), Int32(x[2]), Int32(x[3]))
+    (row.k, row.oh, row.ow) = (Int32(y[1]), Int32(y[2]), Int32(y[3]))
+    (row.r, row.s) = (Int32(kernelH), Int32(kernelW))
+    (row.stride, row.pad, row.dilation) = (Int32(stride), Int32(pad), Int32(dilation))
+    return row
+  }
+
   /// Depthwise and pointwise weight, in the order of the rows.
   func weights(_ operands: inout OperandSequence) -> [Operand] {
     [operands.next(if: hasDepthwise), operands.next()]
   }
 }
+
+/// The fields that the rows of both directions end with.
+protocol FusedConvolutionRow {
+  init()
+  var n: Int32 { get set }
+  var c: Int32 { get set }
+  var h: Int32 { get set }
+  var w: Int32 { get set }
+  var k: Int32 { get set }
+  var r: Int32 { get set }
+  var s: Int32 { get set }
+  var oh: Int32 { get set }
+  var ow: Int32 { get set }
+  var stride: Int32 { get set }
+  var pad: Int32 { get set }
+  var dilation: Int32 { get set }
+}
+
+extension esp_relu_depthwise_pointwise_row: FusedConvolutionRow {}
+extension esp_relu_depthwise_pointwise_backward_row: FusedConvolutionRow {}
 
 /// Hands out an operation's operands in order.
 struct OperandSequence {
