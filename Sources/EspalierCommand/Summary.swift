@@ -24,14 +24,3 @@ extension JSONObject {
     }
   }
 }
-
-extension JSONValue {
-  /// The number, whole or not.
-  var double: Double? {
-    switch self {
-    case .integer(let value): Double(value)
-    case .number(let value): value
-    default: nil
-    }
-  }
-}

@@ -147,3 +147,14 @@ extension JSONValue {
     output += "\""
   }
 }
+
+extension JSONValue {
+  /// The number, whole or not; nil for anything else.
+  public var double: Double? {
+    switch self {
+    case .integer(let value): Double(value)
+    case .number(let value): value
+    default: nil
+    }
+  }
+}

@@ -55,14 +55,3 @@ func jsonLines(_ path: String) throws -> [JSONObject] {
     return object
   }
 }
-
-extension JSONValue {
-  /// The number, whole or not.
-  var double: Double? {
-    switch self {
-    case .integer(let value): Double(value)
-    case .number(let value): value
-    default: nil
-    }
-  }
-}
