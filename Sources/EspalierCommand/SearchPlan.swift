@@ -36,6 +36,7 @@ struct SearchPlan {
     var options = try SearchOptions(task.settings, augmentation: task.augmentation)
     options.batchSize = batch
     options.seed = task.seed
+    options.makeNetwork = { try task.makeNetwork($0, settings: $1) }
     options.reportsBaseline = fields["baseline"] != "false"
     options.metadata = CheckpointFacts.metadata(
       kind: "search", task: task, seed: task.seed, dataSeed: task.seed, batch: batch,

@@ -63,14 +63,21 @@ struct WorkTask {
 
   /// The network that is searched, with weights from the seed.
   func makeSupernet(seed: UInt64? = nil) throws -> any SpaceModel {
-    try InitialWeights.with(seed: seed ?? self.seed) { try space.makeSupernet(spaceSettings) }
+    try makeNetwork(.supernet, seed: seed)
   }
 
   /// The network that is retrained, with weights from the seed.
   func makeRetrainingNetwork(seed: UInt64? = nil) throws -> any SpaceModel {
-    try InitialWeights.with(seed: seed ?? self.seed) {
-      try space.makeRetrainingNetwork(spaceSettings)
-    }
+    try makeNetwork(.retraining, seed: seed)
+  }
+
+  /// A network of the space with settings put over those given, with weights from the seed.
+  func makeNetwork(_ role: NetworkRole, settings over: [String: String] = [:], seed: UInt64? = nil)
+    throws -> any SpaceModel
+  {
+    var settings = spaceSettings
+    settings.values.texts.merge(over) { $1 }
+    return try InitialWeights.with(seed: seed ?? self.seed) { try space.network(role, settings) }
   }
 
   /// Each setting with its value, given or default.

@@ -16,6 +16,8 @@ public final class SearchContext {
   public internal(set) var position: TrainingPosition
   /// How many architectures may be evaluated after training.
   public let evaluations: Int
+  /// Makes further networks of the space; nil where the trainer was given a network alone.
+  private let makeNetwork: NetworkMaker?
   /// What another network needs: the shape of an image, and its weights' optimizer.
   private let replacement: (input: Shape, makeOptimizer: (ParameterSet) throws -> any Optimizer)?
 
@@ -23,6 +25,7 @@ public final class SearchContext {
     model: any Layer, space: SearchSpace, weights: ParameterSet, optimizer: any Optimizer,
     objective: Objective, generator: SeededGenerator, evaluations: Int,
     position: TrainingPosition = TrainingPosition(stepCount: 1, epochCount: 1),
+    makeNetwork: NetworkMaker? = nil,
     replacement: (input: Shape, makeOptimizer: (ParameterSet) throws -> any Optimizer)? = nil
   ) {
     self.model = model
@@ -33,6 +36,7 @@ public final class SearchContext {
     self.generator = generator
     self.evaluations = evaluations
     self.position = position
+    self.makeNetwork = makeNetwork
     self.replacement = replacement
   }
 
@@ -45,7 +49,26 @@ public final class SearchContext {
       model: model, space: try SearchSpace(of: model, input: input), weights: weights,
       optimizer: try options.optimizer(of: weights), objective: options.objective,
       generator: SearchContext.generator(seed: options.seed), evaluations: options.evaluations,
-      position: position, replacement: (input, options.optimizer(of:)))
+      position: position, makeNetwork: options.makeNetwork,
+      replacement: (input, options.optimizer(of:)))
+  }
+
+  /// Another network of the same space and data.
+  ///
+  /// - Parameters:
+  ///   - role: Which of the space's two networks.
+  ///   - settings: Values put over the user's, such as `["cells": "11"]`.
+  ///   - strategy: Who asks, for the message.
+  /// - Throws: `RunError` where the trainer was given a network alone; `SettingError` where the space
+  ///   does not take the settings.
+  public func network(
+    _ role: NetworkRole, settings: [String: String] = [:], for strategy: String
+  ) throws -> any SpaceModel {
+    guard let makeNetwork else {
+      throw RunError(
+        "\(strategy) makes further networks of its space: set SearchOptions.makeNetwork")
+    }
+    return try makeNetwork(role, settings)
   }
 
   /// Goes on with another network of the same choices, with its own weights and a new optimizer.

@@ -12,7 +12,10 @@ public struct StrategyDefinition: Sendable {
   public let make: @Sendable (SettingValues) throws(SettingError) -> any SearchStrategy
 
   /// All strategies.
-  public static let all: [StrategyDefinition] = [DARTS.definition, RandomSearch.definition]
+  public static let all: [StrategyDefinition] = [
+    DARTS.definition,
+    RandomSearch.definition,
+  ]
 
   /// The strategy of a name.
   public static func named(_ name: String) -> StrategyDefinition? {

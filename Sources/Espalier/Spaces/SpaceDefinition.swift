@@ -46,6 +46,18 @@ extension SpaceModel {
   }
 }
 
+/// Which of a space's two networks.
+public enum NetworkRole: Sendable {
+  /// The one that is searched.
+  case supernet
+  /// The one that is trained with an architecture applied.
+  case retraining
+}
+
+/// Makes networks of one space for one kind of data, with settings put over those of the search.
+public typealias NetworkMaker = (_ role: NetworkRole, _ settings: [String: String]) throws ->
+  any SpaceModel
+
 /// A named search space with its supernet and its retraining network.
 public struct SpaceDefinition: Sendable {
   /// Its name on the command line.
@@ -86,8 +98,22 @@ public struct SpaceDefinition: Sendable {
   }
 
   /// All spaces.
-  public static let all: [SpaceDefinition] = [MNISTSpace.definition, DARTSSpace.definition]
+  public static let all: [SpaceDefinition] = [
+    MNISTSpace.definition,
+    DARTSSpace.definition,
+  ]
 
   /// The space of a name.
   public static func named(_ name: String) -> SpaceDefinition? { all.first { $0.name == name } }
+
+  /// One of its networks.
+  /// - Throws: `SettingError` where a setting makes no sense.
+  public func network(_ role: NetworkRole, _ settings: SpaceSettings) throws(SettingError)
+    -> any SpaceModel
+  {
+    switch role {
+    case .supernet: try makeSupernet(settings)
+    case .retraining: try makeRetrainingNetwork(settings)
+    }
+  }
 }

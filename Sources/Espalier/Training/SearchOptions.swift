@@ -18,6 +18,9 @@ public struct SearchOptions {
   public var clipNorm: Float? = 5
   /// How the weights' optimizer is made, where it is not SGD with the settings above.
   public var makeOptimizer: (([Parameter]) throws -> any Optimizer)?
+  /// Makes further networks of the space, for strategies whose network changes or that train two, and
+  /// for costs in the network that is retrained.
+  public var makeNetwork: NetworkMaker?
   /// Loss and metrics.
   public var objective = Objective.classification()
   /// Augmentation of training images, before normalisation.
