@@ -23,7 +23,8 @@ struct RandomSearchTests {
       }
     }
     let expected: [String: Double] = [
-      "layer[1]": 1 / 2, "layer[2]": 1 / 2, "two[0, 1]": 1 / 3, "two[0, 2]": 1 / 3,
+      "layer[0]": 1 / 3, "layer[1]": 1 / 3, "layer[2]": 1 / 3, "two[0, 1]": 1 / 3,
+      "two[0, 2]": 1 / 3,
       "two[1, 2]": 1 / 3, "any[]": 1 / 4, "any[0]": 1 / 4, "any[1]": 1 / 4, "any[0, 1]": 1 / 4,
     ]
     #expect(Set(counts.keys) == Set(expected.keys))
@@ -49,6 +50,8 @@ struct RandomSearchTests {
         #expect(taken.count == 2)
         for (index, edge) in choice.candidateNames.enumerated() {
           #expect(choices[edge]?.active.count == (taken.contains(index) ? 1 : 0))
+          let zero = DARTSNames.operations.firstIndex(of: "none")
+          #expect(zero != nil && choices[edge]?.active != [zero ?? 0])
         }
       }
     }

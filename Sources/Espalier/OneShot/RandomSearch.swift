@@ -32,7 +32,7 @@ public final class RandomSearch: SearchStrategy {
         let count = choice.candidateNames.count
         switch choice.kind {
         case .layer:
-          let allowed = Set(space.selectable(choice.key, count))
+          let allowed = Set(space.drawable(choice.key, count))
           return (
             choice.key, (0..<count).map { allowed.contains($0) ? 1 / Double(allowed.count) : 0 }
           )

@@ -7,15 +7,15 @@ extension SearchSpace {
 
   /// A uniformly random architecture.
   ///
-  /// Of an input choice with a fixed number a uniform subset; of any number, fair coins. A candidate
-  /// that is exactly zero is not drawn, and edges that no input choice takes are left out.
+  /// Of an input choice with a fixed number a uniform subset; of any number, fair coins. Edges that
+  /// no input choice takes are left out.
   public func randomArchitecture(_ generator: inout SeededGenerator) -> [String: ResolvedChoice] {
     var result: [String: ResolvedChoice] = [:]
     for choice in choices {
       let count = choice.candidateNames.count
       switch choice.kind {
       case .layer:
-        let allowed = selectable(choice.key, count)
+        let allowed = drawable(choice.key, count)
         result[choice.key] = ResolvedChoice(
           active: [allowed[Int.random(in: 0..<allowed.count, using: &generator)]])
       case .input:
@@ -31,7 +31,15 @@ extension SearchSpace {
     return withoutUnusedEdges(result)
   }
 
-  /// Candidates that may be chosen: all that are not exactly zero, or all if there are no others.
+  /// Candidates that sampling draws: all, but on an edge that an input choice can leave out none that
+  /// is exactly zero, which would be the same twice.
+  func drawable(_ key: String, _ count: Int) -> [Int] {
+    let isEdge = choices.contains { $0.kind == .input && $0.candidateNames.contains(key) }
+    return isEdge ? selectable(key, count) : Array(0..<count)
+  }
+
+  /// Candidates that a mixture may be reduced to: all that are not exactly zero, or all if there are
+  /// no others.
   func selectable(_ key: String, _ count: Int) -> [Int] {
     guard let choice = mutables[key]?.first as? LayerChoice else { return Array(0..<count) }
     let useful = choice.candidates.indices.filter {
