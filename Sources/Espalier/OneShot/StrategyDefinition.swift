@@ -15,6 +15,7 @@ public struct StrategyDefinition: Sendable {
   public static let all: [StrategyDefinition] = [
     DARTS.definition,
     RandomSearch.definition,
+    SPOS.definition,
   ]
 
   /// The strategy of a name.
