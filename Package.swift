@@ -42,7 +42,8 @@ let package = Package(
     .testTarget(
       name: "EspalierNNTests", dependencies: ["EspalierNN"], exclude: ["Golden"]),
     .testTarget(name: "EspalierDataTests", dependencies: ["EspalierData"]),
-    .testTarget(name: "EspalierTests", dependencies: ["Espalier"], exclude: ["Fixtures"]),
+    .testTarget(
+      name: "EspalierTests", dependencies: ["Espalier"], exclude: ["Fixtures", "Golden"]),
     .testTarget(name: "EspalierCommandTests", dependencies: ["EspalierCommand"]),
   ],
   cLanguageStandard: .c2x

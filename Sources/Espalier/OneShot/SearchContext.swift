@@ -105,6 +105,13 @@ public final class SearchContext {
     }
   }
 
+  /// The selection metric of a result, larger is better; reads it.
+  public func score(_ result: StepResult) throws -> Double {
+    try objective.score(
+      EvaluationResult(
+        loss: result.loss.item(), metrics: result.metrics.mapValues { try $0.item() }, count: 1))
+  }
+
   /// Trains the weights once under decisions.
   public func trainWeights(_ decisions: [String: Decision], _ batch: TensorBatch) throws
     -> StepResult

@@ -20,6 +20,9 @@ public struct TrainingPosition: Equatable, Sendable {
     self.init(stepCount: epochs * loader.batchesInEpoch, epochCount: epochs)
   }
 
+  /// Steps in an epoch.
+  public var stepsPerEpoch: Int { stepCount / epochCount }
+
   /// The share of steps that are done, from 0 to 1: what schedules depend on.
   public var progress: Double { Double(step) / Double(stepCount) }
 }
