@@ -13,7 +13,7 @@ public final class SearchContext {
   /// Random numbers drawn on the host; part of the checkpoint.
   public var generator: SeededGenerator
   /// Where the search is; schedules are functions of its `progress`.
-  public internal(set) var position: TrainingPosition
+  public package(set) var position: TrainingPosition
   /// How many architectures may be evaluated after training.
   public let evaluations: Int
   /// Makes further networks of the space; nil where the trainer was given a network alone.

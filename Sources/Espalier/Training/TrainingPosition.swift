@@ -1,11 +1,11 @@
 /// Where a training is: steps and epochs done, and how many there will be.
 public struct TrainingPosition: Equatable, Sendable {
   /// Steps done; inside a step the number of this step from 0.
-  public internal(set) var step = 0
+  public package(set) var step = 0
   /// Steps in all.
   public let stepCount: Int
   /// Epochs done: the number of the running epoch from 0.
-  public internal(set) var epoch = 0
+  public package(set) var epoch = 0
   /// Epochs in all.
   public let epochCount: Int
 
