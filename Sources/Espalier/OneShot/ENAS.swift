@@ -190,7 +190,8 @@ public final class ENAS: SearchStrategy {
 
   /// The most probable candidate of each choice, by `probabilities()`.
   public func architecture() throws -> [String: ResolvedChoice] {
-    prepared.space.mostProbable(try probabilities())
+    let space = prepared.space
+    return space.mostProbable(try probabilities()) { space.drawable($0, $1) }
   }
 
   /// The best of N sampled architectures by validation with the shared weights.

@@ -50,13 +50,17 @@ extension SearchSpace {
 
   /// The most probable architecture: of an input choice of any number the inputs above 0.5, else the
   /// most probable candidates; ties go to the lowest index.
-  func mostProbable(_ probabilities: [String: [Double]]) -> [String: ResolvedChoice] {
+  ///
+  /// - Parameter allowed: The candidates of a key and their count that may be taken.
+  func mostProbable(
+    _ probabilities: [String: [Double]], among allowed: (String, Int) -> [Int]
+  ) -> [String: ResolvedChoice] {
     var result: [String: ResolvedChoice] = [:]
     for choice in choices {
       let p = probabilities[choice.key] ?? []
       let isCoin = choice.kind == .input && choice.chosenCount == nil
-      let allowed = isCoin ? p.indices.filter { p[$0] > 0.5 } : drawable(choice.key, p.count)
-      let order = allowed.sorted { (p[$0], -$0) > (p[$1], -$1) }
+      let open = isCoin ? p.indices.filter { p[$0] > 0.5 } : allowed(choice.key, p.count)
+      let order = open.sorted { (p[$0], -$0) > (p[$1], -$1) }
       let count = isCoin ? order.count : choice.kind == .input ? choice.chosenCount ?? 0 : 1
       result[choice.key] = ResolvedChoice(active: Array(order.prefix(count)))
     }
