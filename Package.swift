@@ -43,7 +43,7 @@ let package = Package(
       name: "EspalierNNTests", dependencies: ["EspalierNN"], exclude: ["Golden"]),
     .testTarget(name: "EspalierDataTests", dependencies: ["EspalierData"]),
     .testTarget(
-      name: "EspalierTests", dependencies: ["Espalier"], exclude: ["Fixtures", "Goldens"]),
+      name: "EspalierTests", dependencies: ["Espalier"], exclude: ["Fixtures", "Golden"]),
     .testTarget(name: "EspalierCommandTests", dependencies: ["EspalierCommand"]),
   ],
   cLanguageStandard: .c2x

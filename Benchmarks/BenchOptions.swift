@@ -21,6 +21,8 @@ struct BenchOptions {
   var channels: Int?
   /// Number of cells; nil is the workload's default.
   var cells: Int?
+  /// The space of a workload that is a strategy's; nil is the workload's own.
+  var space: String?
   /// Timed steps; nil is the workload's default.
   var steps: Int?
   /// Only compares a few losses with those of an unoptimised plan and prints the difference.
@@ -30,7 +32,8 @@ struct BenchOptions {
 
   private static let usage = """
     usage: Bench [--filter TEXT] [--device cpu|auto|opencl:N|all] [--json FILE] \
-    [--workload \(Workload.names) [--batch N] [--channels N] [--cells N] [--steps N] [--verify]]
+    [--workload \(Workload.names) [--batch N] [--channels N] [--cells N] [--steps N] \
+    [--space S] [--verify]]
     """
 
   /// Reads the arguments after the program's name.
@@ -44,13 +47,14 @@ struct BenchOptions {
       case "--json": jsonFile = try BenchOptions.value(flag, &rest)
       case "--workload":
         let name = try BenchOptions.value(flag, &rest)
-        guard let known = Workload(rawValue: name) else {
+        guard let known = Workload.all.first(where: { $0.name == name }) else {
           throw UsageError(message: "no workload '\(name)'; there are \(Workload.names)")
         }
         workload = known
       case "--batch": batch = try BenchOptions.number(flag, &rest)
       case "--channels": channels = try BenchOptions.number(flag, &rest)
       case "--cells": cells = try BenchOptions.number(flag, &rest)
+      case "--space": space = try BenchOptions.value(flag, &rest)
       case "--steps": steps = try BenchOptions.number(flag, &rest)
       case "--verify": isVerifying = true
       default: throw UsageError(message: "unknown option '\(flag)'\n\(BenchOptions.usage)")

@@ -56,7 +56,7 @@ final class RetrainStep: TrainingStep {
   }
 
   /// Forward, data gradient and weight gradient cost the same.
-  func flopsOfLastStep() -> Double {
+  func flopsOfLastStep() -> Double? {
     let cost = RecordedCost.measure {
       _ = net.withAuxiliary(Tensor(zeros: [sizes.batch, 3, sizes.image, sizes.image]))
     }

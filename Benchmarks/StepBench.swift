@@ -17,7 +17,7 @@ struct StepBench {
     device = try Device(named: options.device)
     sizes = StepSizes(
       batch: options.batch, channels: options.channels ?? workload.defaultChannels,
-      cells: options.cells ?? workload.defaultCells)
+      cells: options.cells ?? workload.defaultCells, space: options.space)
     steps = options.steps ?? workload.defaultSteps
   }
 
@@ -31,10 +31,10 @@ struct StepBench {
     guard difference <= workload.largestDifference else {
       report.row(
         [
-          "workload": .string(workload.rawValue), "device": .string("\(device)"),
+          "workload": .string(workload.name), "device": .string("\(device)"),
           "check": .string("BAD"),
         ],
-        "\(workload.rawValue): BAD, losses differ by \(difference) from those of the plain plan")
+        "\(workload.name): BAD, losses differ by \(difference) from those of the plain plan")
       throw CheckError(message: "1 check failed")
     }
     try Device.with(device) { try measure(report, difference) }
@@ -73,7 +73,7 @@ struct StepBench {
     let text = String(decoding: output, as: UTF8.self)
     guard process.terminationStatus == 0,
       let difference = text.split(whereSeparator: \.isWhitespace).last.flatMap({ Double($0) })
-    else { throw CheckError(message: "the verification of \(workload.rawValue) did not finish") }
+    else { throw CheckError(message: "the verification of \(workload.name) did not finish") }
     return difference
   }
 
@@ -86,10 +86,11 @@ struct StepBench {
     let planning = EngineStatistics.counters.planSeconds
     EngineStatistics.reset()
     var samples = Samples()
-    var flops = 0.0
+    var flops: Double? = 0
     for _ in 0..<steps {
       samples.add(try Timing.seconds { _ = try step.run(number) })
-      flops += step.flopsOfLastStep() / Double(steps)
+      let done = step.flopsOfLastStep()
+      flops = flops.flatMap { sum in done.map { sum + $0 / Double(steps) } }
       number += 1
     }
     let counters = EngineStatistics.counters
@@ -97,32 +98,34 @@ struct StepBench {
     let hostSeconds = try hostSecondsPerLaunch()
     let peak = device.isCPU ? esp_measure_peak(0) : nil
     let perStep = { (count: Int) in Double(count) / Double(steps) }
-    let percent = peak.map { 100 * flops / samples.median / $0 }
+    let percent = flops.flatMap { flops in peak.map { 100 * flops / samples.median / $0 } }
     report.row(
       [
-        "workload": .string(workload.rawValue), "device": .string("\(device)"),
+        "workload": .string(workload.name), "device": .string("\(device)"),
         "batch": .integer(sizes.batch), "channels": .integer(sizes.channels),
         "cells": .integer(sizes.cells), "steps": .integer(steps),
         "threads": .integer(Int(esp_threads())), "median_s": .measured(samples.median),
-        "iqr_s": .measured(samples.iqr), "min_s": .measured(samples.minimum),
+        "mean_s": .measured(samples.mean), "iqr_s": .measured(samples.iqr),
+        "min_s": .measured(samples.minimum),
         "images_per_s": .measured(Double(sizes.batch) / samples.median),
         "launches": .measured(perStep(counters.launches)),
         "records": .measured(perStep(counters.records)), "plan_s": .measured(planning),
         "bytes_planned": .integer(Int(perStep(counters.bytesPlanned))),
-        "flops": .integer(Int(flops.rounded())), "percent_of_peak": .measured(percent),
+        "flops": .measured(flops?.rounded()), "percent_of_peak": .measured(percent),
         "peak_bytes": .integer(memory), "plan_misses": .integer(counters.planMisses),
         "arena_growths": .integer(counters.arenaGrowths),
         "host_us_per_launch": .measured(hostSeconds * 1e6),
         "max_rel_error": .measured(difference), "note": .string(workload.note),
       ],
       """
-      \(workload.rawValue) on \(device), batch \(sizes.batch), C=\(sizes.channels), \
+      \(workload.name) on \(device), batch \(sizes.batch), C=\(sizes.channels), \
       \(sizes.cells) cells: \((samples.median * 1e3).text(1)) ms\(samples.mark) a step \
       (quartiles \((samples.iqr * 1e3).text(1)) apart, \(steps) steps), \
       \((Double(sizes.batch) / samples.median).text(1)) images/s
       \(perStep(counters.launches).text(0)) launches, \(perStep(counters.records).text(0)) records, \
       \(counters.planMisses) plan misses, \((Double(memory) * 0x1p-20).text(0)) MiB at most, \
-      \((flops * 1e-9).text(1)) GFLOP\(percent.map { " (\($0.text(1)) % of peak)" } ?? ""), \
+      \(flops.map { "\(($0 * 1e-9).text(1)) GFLOP" } ?? "GFLOP not counted")\
+      \(percent.map { " (\($0.text(1)) % of peak)" } ?? ""), \
       planned in \(planning.text(2)) s, host at most \((hostSeconds * 1e6).text(2)) us a launch
       """)
   }

@@ -1,6 +1,6 @@
 import Espalier
 
-/// A search step on the official DARTS space, by any strategy.
+/// A search step by any strategy, on the official DARTS space unless the sizes say another.
 final class SupernetStep: TrainingStep {
   private let net: any SpaceModel
   private let strategy: any SearchStrategy
@@ -12,14 +12,18 @@ final class SupernetStep: TrainingStep {
   init(_ strategy: any SearchStrategy, _ sizes: StepSizes) throws {
     self.strategy = strategy
     self.sizes = sizes
-    guard let space = SpaceDefinition.named("darts") else {
-      throw CheckError(message: "there is no space 'darts'")
+    let name = sizes.space ?? "darts"
+    guard let space = SpaceDefinition.named(name) else {
+      throw CheckError(message: "there is no space '\(name)'")
     }
     let net = try InitialWeights.with(seed: 0) { try space.makeSupernet(sizes.settings()) }
     self.net = net
     let data = sizes.dataset(batches: 8)
     var options = SearchOptions()
     options.batchSize = sizes.batch
+    options.makeNetwork = { role, settings in
+      try InitialWeights.with(seed: 0) { try space.network(role, sizes.settings(settings)) }
+    }
     let probe = ContextProbe(strategy)
     let trainer = SearchTrainer(
       net, strategy: probe, data: try LoadedData(train: data, test: data), epochs: 1,
@@ -37,6 +41,7 @@ final class SupernetStep: TrainingStep {
   func run(_ number: Int) throws -> Double {
     let training = batches[2 * number % batches.count]
     let validation = batches[(2 * number + 1) % batches.count]
+    search.position.step = number
     let result = try step(random: RandomState(seed: 0, step: UInt32(number + 1))) {
       try strategy.step(
         search, training: try TensorBatch(training), validation: { try TensorBatch(validation) })
@@ -45,15 +50,17 @@ final class SupernetStep: TrainingStep {
   }
 
   /// Forward, data gradient and weight gradient cost the same; α's pass has no weight gradient.
-  func flopsOfLastStep() -> Double {
+  func flopsOfLastStep() -> Double? {
     let decisions: [String: Decision]
     if let path = strategy as? PathSampling {
       decisions = path.decisions
-    } else {
+    } else if strategy is DARTS {
       decisions = Dictionary(
         uniqueKeysWithValues: search.space.choices.map {
           ($0.key, Decision(.fixed, active: Array($0.candidateNames.indices)))
         })
+    } else {
+      return nil
     }
     let cost = RecordedCost.measure {
       search.space.with(decisions) {

@@ -17,6 +17,8 @@ struct Samples {
   }
 
   var median: Double { quantile(0.5) }
+  /// Of steps that are not alike, where the median would leave out the rare ones.
+  var mean: Double { values.reduce(0, +) / Double(values.count) }
   /// The distance of the quartiles.
   var iqr: Double { quantile(0.75) - quantile(0.25) }
   var minimum: Double { values.min() ?? .nan }

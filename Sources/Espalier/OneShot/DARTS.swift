@@ -20,19 +20,10 @@ public final class DARTS: SearchStrategy {
   private let weightDecay: Float
   private let initialDeviation: Double
 
-  /// α of all keys with one number of candidates, `[keys · candidates]` each.
-  private struct Table {
-    var keys: [String]
-    var candidates: Int
-    var isGate: Bool
-    var alpha: Variable
-  }
   /// What `prepare` makes.
   private struct Search {
     var space: SearchSpace
-    var tables: [Table]
-    /// Input choices over layer choices, which all take part until the end.
-    var connected: [ChoiceDescription]
+    var alpha: AlphaTables
     var optimizer: Adam
   }
   private var search: Search?
@@ -58,33 +49,11 @@ public final class DARTS: SearchStrategy {
   public func prepare(_ search: SearchContext) throws {
     let space = search.space
     try space.requireMixable()
-    var groups: [(count: Int, isGate: Bool, keys: [String])] = []
-    var connected: [ChoiceDescription] = []
-    for choice in space.choices {
-      let count = choice.candidateNames.count
-      if choice.chosenCount != nil, choice.candidateNames.allSatisfy({ space.isLayerChoice($0) }) {
-        connected.append(choice)
-        continue
-      }
-      let isGate = choice.kind == .input && choice.chosenCount == nil
-      if let index = groups.firstIndex(where: { $0.count == count && $0.isGate == isGate }) {
-        groups[index].keys.append(choice.key)
-      } else {
-        groups.append((count, isGate, [choice.key]))
-      }
-    }
-    let tables = try groups.map { group in
-      let values = (0..<group.count * group.keys.count).map { _ in
-        Float(search.generator.normal() * initialDeviation)
-      }
-      return Table(
-        keys: group.keys, candidates: group.count, isGate: group.isGate,
-        alpha: try Variable(values, shape: [group.keys.count, group.count]))
-    }
+    let alpha = try AlphaTables(space, deviation: initialDeviation, &search.generator)
     self.search = Search(
-      space: space, tables: tables, connected: connected,
+      space: space, alpha: alpha,
       optimizer: try Adam(
-        tables.map { Parameter($0.alpha) }, learningRate: learningRate, betas: betas,
+        alpha.variables.map { Parameter($0) }, learningRate: learningRate, betas: betas,
         weightDecay: weightDecay))
   }
 
@@ -95,20 +64,7 @@ public final class DARTS: SearchStrategy {
 
   /// The decisions of a mixture; recorded, so α gets its gradient.
   private func decisions() -> [String: Decision] {
-    var result: [String: Decision] = [:]
-    for table in prepared.tables {
-      let alpha = table.alpha.tensor
-      let weights = (table.isGate ? sigmoid(alpha) : softmax(alpha)).reshaped(to: [-1])
-      for (row, key) in table.keys.enumerated() {
-        result[key] = Decision(
-          .fixed, active: Array(0..<table.candidates), weights: weights,
-          weightOffset: row * table.candidates)
-      }
-    }
-    for choice in prepared.connected {
-      result[choice.key] = Decision(.fixed, active: Array(choice.candidateNames.indices))
-    }
-    return result
+    prepared.alpha.mixtures { $0.isGate ? sigmoid($0.alpha.tensor) : softmax($0.alpha.tensor) }
   }
 
   /// One update of α, one of the weights.
@@ -116,7 +72,7 @@ public final class DARTS: SearchStrategy {
     _ search: SearchContext, training: TensorBatch, validation: () throws -> TensorBatch
   ) throws -> StepResult {
     let held = try validation()
-    let (_, gradients) = try valueAndGradient(wrt: prepared.tables.map(\.alpha)) {
+    let (_, gradients) = try valueAndGradient(wrt: prepared.alpha.variables) {
       search.evaluate(decisions(), held)
     }
     try prepared.optimizer.update(with: gradients)
@@ -130,55 +86,16 @@ public final class DARTS: SearchStrategy {
   /// `softmax(α)`, or the gates' openings; an input that is a layer choice is as probable as the
   /// best of its candidates.
   public func probabilities() throws -> [String: [Double]] {
-    var result: [String: [Double]] = [:]
-    for table in prepared.tables {
-      let alpha = table.alpha.tensor
-      let values: [Float] = try (table.isGate ? sigmoid(alpha) : softmax(alpha)).scalars()
-      for (row, key) in table.keys.enumerated() {
-        let start = row * table.candidates
-        result[key] = values[start..<start + table.candidates].map(Double.init)
-      }
-    }
-    for choice in prepared.connected {
-      result[choice.key] = choice.candidateNames.map { name in
-        let p = result[name] ?? []
-        return prepared.space.selectable(name, p.count).reduce(0) { max($0, p[$1]) }
-      }
-    }
-    return result
+    try prepared.alpha.probabilities(in: prepared.space)
   }
 
   /// The official discretisation.
   public func architecture() throws -> [String: ResolvedChoice] {
-    let space = prepared.space
-    let probabilities = try probabilities()
-    var result: [String: ResolvedChoice] = [:]
-    for choice in space.choices {
-      let p = probabilities[choice.key] ?? []
-      switch (choice.kind, choice.chosenCount) {
-      case (.layer, _):
-        // Ties go to the lowest index.
-        let allowed = space.selectable(choice.key, p.count)
-        result[choice.key] = ResolvedChoice(
-          active: [allowed.reduce(allowed[0]) { p[$1] > p[$0] ? $1 : $0 }])
-      case (.input, let count?):
-        result[choice.key] = ResolvedChoice(active: top(count, p))
-      case (.input, nil):
-        result[choice.key] = ResolvedChoice(active: p.indices.filter { p[$0] > 0.5 })
-      }
-    }
-    return space.withoutUnusedEdges(result)
-  }
-
-  private func top(_ count: Int, _ scores: [Double]) -> [Int] {
-    let order = scores.indices.sorted { (scores[$0], -$0) > (scores[$1], -$1) }
-    return Array(order.prefix(count))
+    prepared.space.discretized(try probabilities())
   }
 
   /// α by table.
-  public var variables: [(name: String, variable: Variable)] {
-    prepared.tables.map { ("alpha.\($0.isGate ? "gate" : "choice")\($0.candidates)", $0.alpha) }
-  }
+  public var variables: [(name: String, variable: Variable)] { prepared.alpha.named }
 
   /// Adam of α.
   public var optimizers: [(name: String, optimizer: any Optimizer)] {

@@ -13,7 +13,7 @@ public final class SearchContext {
   /// Random numbers drawn on the host; part of the checkpoint.
   public var generator: SeededGenerator
   /// Where the search is; schedules are functions of its `progress`.
-  public internal(set) var position: TrainingPosition
+  public package(set) var position: TrainingPosition
   /// How many architectures may be evaluated after training.
   public let evaluations: Int
   /// Makes further networks of the space; nil where the trainer was given a network alone.
@@ -103,6 +103,13 @@ public final class SearchContext {
       return StepResult(
         loss: objective.loss(output, batch), metrics: objective.metrics(output, batch))
     }
+  }
+
+  /// The selection metric of a result, larger is better; reads it.
+  public func score(_ result: StepResult) throws -> Double {
+    try objective.score(
+      EvaluationResult(
+        loss: result.loss.item(), metrics: result.metrics.mapValues { try $0.item() }, count: 1))
   }
 
   /// Trains the weights once under decisions.

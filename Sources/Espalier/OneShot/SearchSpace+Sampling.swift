@@ -63,6 +63,25 @@ extension SearchSpace {
     return useful.isEmpty ? Array(0..<count) : useful
   }
 
+  /// The most probable architecture: of an input choice of any number the inputs above 0.5, else the
+  /// most probable candidates; ties go to the lowest index.
+  ///
+  /// - Parameter allowed: The candidates of a key and their count that may be taken.
+  func mostProbable(
+    _ probabilities: [String: [Double]], among allowed: (String, Int) -> [Int]
+  ) -> [String: ResolvedChoice] {
+    var result: [String: ResolvedChoice] = [:]
+    for choice in choices {
+      let p = probabilities[choice.key] ?? []
+      let isCoin = choice.kind == .input && choice.chosenCount == nil
+      let open = isCoin ? p.indices.filter { p[$0] > 0.5 } : allowed(choice.key, p.count)
+      let order = open.sorted { (p[$0], -$0) > (p[$1], -$1) }
+      let count = isCoin ? order.count : choice.kind == .input ? choice.chosenCount ?? 0 : 1
+      result[choice.key] = ResolvedChoice(active: Array(order.prefix(count)))
+    }
+    return withoutUnusedEdges(result)
+  }
+
   /// Empties layer choices that input choices name and do not take, as DARTS' export does.
   func withoutUnusedEdges(_ choices: [String: ResolvedChoice]) -> [String: ResolvedChoice] {
     var result = choices

@@ -14,6 +14,7 @@ public struct StrategyDefinition: Sendable {
   /// All strategies.
   public static let all: [StrategyDefinition] = [
     DARTS.definition,
+    ENAS.definition,
     RandomSearch.definition,
     SPOS.definition,
   ]

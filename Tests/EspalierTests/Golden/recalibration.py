@@ -1,6 +1,6 @@
 """Writes recalibration.json: a network evaluated after its batch-norm statistics were recomputed.
 
-    python3 Tests/EspalierTests/Goldens/recalibration.py
+    python3 Tests/EspalierTests/Golden/recalibration.py
 
 PyTorch's cumulative average (momentum=None) over the batches in training mode, then evaluation mode.
 Made with PyTorch 2.13.0.
