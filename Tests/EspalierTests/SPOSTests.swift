@@ -108,11 +108,30 @@ struct SPOSTests {
     #expect(none.result == nil && none.evaluated.isEmpty)
   }
 
-  @Test("Crossovers take each gene of either parent, mutations change a tenth of the genes")
-  func operators() throws {
+  @Test("A crossover takes each gene of one of its two parents")
+  func crossovers() throws {
+    var checked = 0
+    for seed in 0..<20 {
+      let run = try evolve(
+        PathEvolution.Settings(
+          generations: 2, population: 6, parents: 2, crossovers: 6, mutations: 0),
+        seed: UInt64(seed)
+      ) { _, count in -Double(count) }
+      // The first two evaluated are the parents; where three genes differ there are six children.
+      let (a, b) = (run.evaluated[0], run.evaluated[1])
+      guard zip(a, b).filter({ $0 != $1 }).count >= 3 else { continue }
+      checked += 1
+      for child in run.evaluated.dropFirst(6) {
+        #expect(child.indices.allSatisfy { [a[$0], b[$0]].contains(child[$0]) })
+      }
+    }
+    #expect(checked > 5)
+  }
+
+  @Test("Input choices, which NNI's evolution refuses, take part")
+  func inputChoices() throws {
     let net = InitialWeights.with(seed: 1) { ToyNet() }
     let space = try SearchSpace(of: net, input: [1, 6, 6])
-    // Input choices, which NNI's refuses, take part.
     var generator = SeededGenerator(seed: 3)
     var evolution = PathEvolution(
       space, settings: SPOSTests.sizes(6, 4), evaluations: 40)

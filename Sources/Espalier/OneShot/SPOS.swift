@@ -1,5 +1,4 @@
-/// Single path one-shot: uniform paths train the weights, evolution finds the path
-/// (Guo et al. 2020, arXiv:1904.00420).
+/// Single path one-shot (Guo and others 2020, arXiv:1904.00420).
 ///
 /// Each step trains one path, drawn uniformly, or uniformly within a bin of a window of costs. After
 /// training an evolution evaluates paths by the shared weights, each with batch-norm statistics of
