@@ -58,8 +58,9 @@ public final class BatchNorm2d: Module, Layer {
     if mode.updatesStatistics, let runningMean, let runningVariance {
       running = (runningMean.variable, runningVariance.variable)
     }
-    return batchNorm(
-      x, gamma: weight?.value, beta: bias?.value, running: running,
+    return ghostBatchNorm(
+      x, groupSize: mode.isTraining ? mode.ghostBatchSize ?? .max : .max, gamma: weight?.value,
+      beta: bias?.value, running: running,
       momentum: mode.statisticsMomentum ?? momentum, epsilon: epsilon)
   }
 }

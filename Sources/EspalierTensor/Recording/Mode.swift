@@ -10,6 +10,8 @@ public struct Mode: Sendable {
   public var usesBatchStatistics: Bool
   /// The batch's share in an update of running statistics, in place of each layer's momentum.
   public var statisticsMomentum: Float?
+  /// Images at most over which batch norm normalises while training; nil: the whole batch.
+  public var ghostBatchSize: Int?
 
   /// Training, with statistics updated.
   public static let training = Mode(isTraining: true, updatesStatistics: true)
@@ -32,12 +34,13 @@ public struct Mode: Sendable {
   /// A mode from its parts.
   public init(
     isTraining: Bool, updatesStatistics: Bool, usesBatchStatistics: Bool = false,
-    statisticsMomentum: Float? = nil
+    statisticsMomentum: Float? = nil, ghostBatchSize: Int? = nil
   ) {
     self.isTraining = isTraining
     self.updatesStatistics = updatesStatistics
     self.usesBatchStatistics = usesBatchStatistics
     self.statisticsMomentum = statisticsMomentum
+    self.ghostBatchSize = ghostBatchSize
   }
 
   /// The mode in force.
