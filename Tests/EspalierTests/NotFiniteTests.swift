@@ -51,7 +51,7 @@ struct NotFiniteTests {
       (options.schedule, options.checkpointInterval) = (.constant(1e30), 1)
       options.clipNorm = nil
       let trainer = SearchTrainer(
-        InitialWeights.with(seed: 1) { ToyNet() }, strategy: try toyStrategy(name),
+        InitialWeights.with(seed: 1) { toyNet(for: name) }, strategy: try toyStrategy(name),
         data: try toyData(192), epochs: 1, logFrequency: 1000, options: options,
         directory: try RunDirectory(folder, isResuming: false))
       var steps = 0

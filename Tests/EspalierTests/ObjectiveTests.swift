@@ -53,7 +53,7 @@ struct ObjectiveTests {
     arguments: strategyNames)
   func regression(name: String) throws {
     let data = BrightnessDataset(48, seed: 4)
-    let net = InitialWeights.with(seed: 1) { ToyNet(outputs: 2) }
+    let net = InitialWeights.with(seed: 1) { toyNet(for: name, outputs: 2) }
     var options = toyOptions()
     options.objective = closeness()
     // One batch a pass: the metric is no mean over samples.

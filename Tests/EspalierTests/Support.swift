@@ -121,3 +121,35 @@ final class ToyNet: Module, Layer {
     return classifier(globalAveragePool2d(relu(c)).flattened())
   }
 }
+
+/// `ToyNet` without its input choices, for strategies that decide layers only.
+final class ToyLayersNet: Module, Layer {
+  let first: LayerChoice
+  let norm = BatchNorm2d(4)
+  let second: LayerChoice
+  let classifier: Linear
+
+  init(outputs: Int = 3) {
+    classifier = Linear(4, outputs)
+    first = LayerChoice([
+      "conv3x3": Conv2d(1, 4, kernelSize: 3, padding: 1), "conv1x1": Conv2d(1, 4, kernelSize: 1),
+    ])
+    second = LayerChoice([
+      "conv": Conv2d(4, 4, kernelSize: 3, padding: 1), "skip": Identity(),
+      "dropout": Sequential(Dropout(0.5), Conv2d(4, 4, kernelSize: 1)),
+    ])
+    super.init()
+  }
+
+  func callAsFunction(_ x: Tensor) -> Tensor {
+    classifier(globalAveragePool2d(relu(second(relu(norm(first(x)))))).flattened())
+  }
+}
+
+/// A net of images `[1, 6, 6]` in three classes that a strategy can search.
+func toyNet(for strategy: String, outputs: Int = 3) -> any Layer {
+  switch strategy {
+  case "proxyless": ToyLayersNet(outputs: outputs)
+  default: ToyNet(outputs: outputs)
+  }
+}

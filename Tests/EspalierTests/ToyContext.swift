@@ -18,3 +18,9 @@ extension SearchContext {
   /// Prepares a strategy for this context.
   func prepare(_ strategy: any SearchStrategy) throws { try strategy.prepare(self) }
 }
+
+/// The choices of a net of `toyImages`.
+func toySpace(_ net: any Layer) throws -> SearchSpace {
+  func open(_ net: some Layer) throws -> SearchSpace { try SearchSpace(of: net, input: [1, 6, 6]) }
+  return try open(net)
+}

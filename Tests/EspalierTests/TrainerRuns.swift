@@ -33,7 +33,7 @@ func runToySearch(
   data: LoadedData? = nil, options: SearchOptions = toyOptions(), stopAfter: Int? = nil,
   isResuming: Bool = false, notes: ((String) -> Void)? = nil
 ) throws -> SearchResult {
-  let net = InitialWeights.with(seed: 1) { ToyNet() }
+  let net = InitialWeights.with(seed: 1) { toyNet(for: type(of: strategy).name) }
   let trainer = SearchTrainer(
     net, strategy: strategy, data: try data ?? toyData(), epochs: epochs, logFrequency: 2,
     options: options, directory: try RunDirectory(folder, isResuming: isResuming))
@@ -44,6 +44,24 @@ func runToySearch(
   }
   if let notes { trainer.callbacks.note = notes }
   return try trainer.train(isResuming: isResuming)
+}
+
+/// What had to be planned behind the rehearsal of a search, at each epoch's end and evaluation.
+func planMisses(_ strategy: any SearchStrategy) throws -> [Int] {
+  let trainer = SearchTrainer(
+    InitialWeights.with(seed: 1) { toyNet(for: type(of: strategy).name) }, strategy: strategy,
+    // Batches of 8, and a last one of 5 and of 4.
+    data: try toyData(57), epochs: 4, options: toyOptions())
+  var planned = 0
+  var misses: [Int] = []
+  trainer.callbacks.planning = { _, _ in
+    planned = EngineStatistics.threadCounters.planMisses
+  }
+  func count() { misses.append(EngineStatistics.threadCounters.planMisses - planned) }
+  trainer.callbacks.epochEnd = { _ in count() }
+  trainer.callbacks.evaluation = { _ in count() }
+  try trainer.train()
+  return misses
 }
 
 /// The lines of a JSON lines file.

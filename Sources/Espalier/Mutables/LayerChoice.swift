@@ -184,6 +184,9 @@ public final class LayerChoice: Module, Layer, Mutable {
     func isZero(_ index: Int) -> Bool { candidates[index].layer is any ZeroLayer }
     let isSampled = decision.kind == .sampled
     let key = box.key ?? "choice"
+    if isSampled && decision.active.count > 1 && decision.mixture is WeightedSum {
+      return mixSampled(decision, x)
+    }
     if isSampled { ChoiceMarks.begin(key: key, inputs: [x]) }
     var output: Tensor
     if decision.active.count == 1 && decision.weights == nil && decision.mixture is WeightedSum {
@@ -201,6 +204,20 @@ public final class LayerChoice: Module, Layer, Mutable {
       ChoiceMarks.end(key: key)
     }
     return output
+  }
+
+  /// Several sampled candidates, each planned by itself: what adds them up is the same for any of them.
+  private func mixSampled(_ decision: Decision, _ x: Tensor) -> Tensor {
+    let key = box.key ?? "choice"
+    return decision.mixture(
+      MixtureCandidates(
+        active: decision.active, weights: decision.weights, weightOffset: decision.weightOffset,
+        run: { [candidates] index in
+          ChoiceMarks.begin(key: key, inputs: [x])
+          let output = ChoiceMarks.leave(candidates[index].layer(x), carriesGradient: true)
+          ChoiceMarks.end(key: key)
+          return output
+        }, isZero: { _ in false }))
   }
 
   // MARK: Architectures

@@ -15,6 +15,8 @@ public struct StrategyDefinition: Sendable {
   public static let all: [StrategyDefinition] = [
     DARTS.definition,
     ENAS.definition,
+    FBNet.definition,
+    ProxylessNAS.definition,
     RandomSearch.definition,
     SPOS.definition,
   ]

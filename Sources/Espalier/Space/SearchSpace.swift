@@ -136,11 +136,23 @@ public final class SearchSpace {
       guard var decision = decisions[choice.key] else {
         preconditionFailure("no decision for \(choice.key)")
       }
-      if decision.kind == .sampled, let forced = forced[choice.key] { decision.active = forced }
+      if decision.kind == .sampled, let forced = forced[choice.key] {
+        decision.active = SearchSpace.active(decision.active.count, of: choice, from: forced)
+      }
       boxes[choice.key]?.decision = decision
     }
     defer { for box in boxes.values { box.decision = nil } }
     return try ThreadState.current.with(self, body)
+  }
+
+  /// The candidates of a rehearsed variant: where a strategy samples several layers at once, as many
+  /// from the forced one on.
+  private static func active(_ count: Int, of choice: ChoiceDescription, from forced: [Int])
+    -> [Int]
+  {
+    guard choice.kind != .input, count > 1, let first = forced.first else { return forced }
+    let all = choice.candidateNames.count
+    return (0..<min(count, all)).map { (first + $0) % all }.sorted()
   }
 
   /// Decisions for one architecture.

@@ -67,6 +67,13 @@ struct Combine: Operation {
   }
 }
 
+/// `[Σ upstream ⊙ x_0, Σ upstream ⊙ x_1, …]`: what a weighted sum of the tensors gives its weights.
+package func weightGradient(of tensors: [Tensor], upstream: Tensor) -> Tensor {
+  recordAll(
+    CombineWeightGradient(count: tensors.count, weightCount: tensors.count),
+    tensors + [upstream], scalars: tensors.indices.map { .bits(UInt32($0)) })[0]
+}
+
 /// The gradient of a weighted sum towards its weights: `dw[indices[k]] = Σ dy · x_k`.
 struct CombineWeightGradient: Operation {
   static let stem = "combine"
