@@ -111,6 +111,7 @@ public struct SpaceDefinition: Sendable {
     MNISTSpace.definition,
     DARTSSpace.definition,
     NASBench201Space.definition,
+    NASBenchMacroSpace.definition,
   ]
 
   /// The space of a name.
