@@ -27,20 +27,7 @@ public final class RandomSearch: SearchStrategy {
   /// Uniform.
   public func probabilities() throws -> [String: [Double]] {
     guard let space else { preconditionFailure("RandomSearch: prepare(_:) comes first") }
-    return Dictionary(
-      uniqueKeysWithValues: space.choices.map { choice in
-        let count = choice.candidateNames.count
-        switch choice.kind {
-        case .layer:
-          let allowed = Set(space.drawable(choice.key, count))
-          return (
-            choice.key, (0..<count).map { allowed.contains($0) ? 1 / Double(allowed.count) : 0 }
-          )
-        case .input:
-          let share = choice.chosenCount.map { Double($0) / Double(count) } ?? 0.5
-          return (choice.key, [Double](repeating: share, count: count))
-        }
-      })
+    return space.uniformProbabilities
   }
 
   /// The first one drawn, or the best one evaluated.

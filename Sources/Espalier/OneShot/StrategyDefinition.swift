@@ -18,6 +18,7 @@ public struct StrategyDefinition: Sendable {
     FBNet.definition,
     ProxylessNAS.definition,
     RandomSearch.definition,
+    SPOS.definition,
   ]
 
   /// The strategy of a name.

@@ -29,6 +29,9 @@ public struct SearchOptions {
   public var evaluations = 100
   /// Validation images that an evaluation looks at, at most.
   public var evaluationImages = 1000
+  /// Training images, in whole batches, over which each evaluated architecture's batch-norm
+  /// statistics are made first; 0: each evaluation batch is normalised by its own.
+  public var recalibrationImages = 1024
   /// Whether random architectures are evaluated beside the result.
   public var reportsBaseline = true
   /// Steps between checkpoints; there is one at the end of each epoch too.

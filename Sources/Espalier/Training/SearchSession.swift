@@ -39,11 +39,9 @@ struct SearchSession {
     let evaluator = CandidateEvaluator(space) { choices in
       // The last epoch's checkpoint leads here again.
       if callbacks.shouldStop() { throw TrainingInterrupted(step: loop.position.step) }
-      let decisions = space.sampledDecisions(choices)
-      let result = try evaluate(
-        data.makeEvaluation(), objective: options.objective, mode: .supernetEvaluation
-      ) { images in space.with(decisions) { search.model(images) } }
-      return try options.objective.score(result)
+      return try options.objective.score(
+        search.evaluate(
+          choices, over: data.makeEvaluation(), recalibratedOver: data.makeRecalibration?()))
     } found: { architecture, score in
       try directory?.appendCandidate(
         .object([
