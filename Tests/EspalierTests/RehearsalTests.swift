@@ -51,7 +51,7 @@ private final class SubsetNet: Module, Layer {
 struct RehearsalTests {
   /// Rehearses sampled paths of a net, then trains and evaluates random ones: nothing may be planned
   /// and no arena may grow.
-  private static func expectSteadyState(
+  static func expectSteadyState(
     _ net: some Layer, image: ImageShape, classes: Int, steps: Int, launches: Int
   ) throws {
     let space = try SearchSpace(of: net, input: [image.channels, image.height, image.width])

@@ -9,7 +9,10 @@ struct Graph {
     /// The recorded operation it came from, for messages.
     var origin: Int32
     /// Nodes are merged, fused and reordered only with nodes of the same number (`Record.barrier`).
-    var barrier: Int32 = 0
+    var barrier: Int32
+
+    /// Whether it stands within a custom gradient's evaluation.
+    var isEnclosed: Bool { barrier % 2 != 0 }
   }
 
   var nodes: [Node] = []
@@ -53,7 +56,8 @@ struct Graph {
         protected.append(
           Node(
             operation: Copy(carriesGradient: false, isAlwaysCopy: true), operands: [value],
-            results: [copy], scalars: [], isBackward: node.isBackward, origin: node.origin))
+            results: [copy], scalars: [], isBackward: node.isBackward, origin: node.origin,
+            barrier: node.barrier))
         copies[value] = copy
       }
       if !copies.isEmpty {

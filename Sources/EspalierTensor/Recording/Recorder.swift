@@ -41,7 +41,6 @@ final class Recorder {
   var pendingEffects: ContiguousArray<Int32> = []
   /// What `Record.barrier` says of what is recorded now.
   var barrier: Int32 = 0
-  private var lastBarrier: Int32 = 0
   /// While a custom gradient is recorded: values of the outer open record that were used, with the
   /// place they have there.
   var captured: [(value: Value, epoch: UInt64, number: Int32)]?
@@ -84,10 +83,9 @@ final class Recorder {
 
   /// Runs `body` with its records between two barriers.
   func betweenBarriers<R>(_ body: () -> R) -> R {
-    let outer = barrier
-    lastBarrier += 1
-    barrier = lastBarrier
-    defer { barrier = outer }
+    precondition(barrier % 2 == 0, "a custom gradient is evaluated inside another's evaluation")
+    barrier += 1
+    defer { barrier += 1 }
     return body()
   }
 
@@ -149,6 +147,6 @@ final class Recorder {
     device = nil
     (biasedOutputs, updatesVariables, gradientDepth) = (0, true, 0)
     (randomCount, randomSeed, randomStep) = (0, 0, 0)
-    (barrier, lastBarrier) = (0, 0)
+    barrier = 0
   }
 }

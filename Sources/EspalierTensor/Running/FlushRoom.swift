@@ -36,6 +36,7 @@ final class FlushRoom {
   let neededRecords = StampedSet()
   let neededValues = StampedSet()
   let neededSections = StampedSet()
+  /// The last block that makes or reads a value.
   let seenIn = StampedTable<Int32>()
   /// The block that makes a value.
   let blockOf = StampedTable<Int32>()
