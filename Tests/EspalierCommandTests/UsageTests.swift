@@ -11,7 +11,7 @@ struct UsageTests {
   @Test(
     "every verb has help with an example",
     arguments: [
-      "search", "retrain", "evaluate", "export", "space", "space list", "space show",
+      "search", "retrain", "evaluate", "rank", "export", "space", "space list", "space show",
       "space export", "strategies", "devices", "doctor",
     ])
   func help(verb: String) throws {
