@@ -40,13 +40,9 @@ public final class RandomSearch: SearchStrategy {
   public func finish(_ search: SearchContext, evaluate: CandidateEvaluator) throws
     -> [String: ResolvedChoice]
   {
-    var bestScore = -Double.infinity
-    for _ in 0..<max(1, search.evaluations) {
-      let candidate = search.randomArchitecture()
-      let score = try evaluate(candidate)
-      if score > bestScore { (best, bestScore) = (candidate, score) }
-    }
-    return try architecture()
+    let found = try search.bestRandomArchitecture(evaluate)
+    best = found
+    return found
   }
 }
 

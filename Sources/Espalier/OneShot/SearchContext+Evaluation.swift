@@ -36,4 +36,17 @@ extension SearchContext {
       return Mode.with(.recalibration(number)) { space.with(decisions) { model(batch.images) } }
     }
   }
+
+  /// The best of as many uniformly random architectures as may be evaluated, at least one; of equal
+  /// ones the first.
+  func bestRandomArchitecture(_ evaluate: CandidateEvaluator) throws -> [String: ResolvedChoice] {
+    var best = randomArchitecture()
+    var bestScore = try evaluate(best)
+    for _ in 1..<max(1, evaluations) {
+      let candidate = randomArchitecture()
+      let score = try evaluate(candidate)
+      if score > bestScore { (best, bestScore) = (candidate, score) }
+    }
+    return best
+  }
 }

@@ -16,6 +16,7 @@ public struct StrategyDefinition: Sendable {
     DARTS.definition,
     ENAS.definition,
     FBNet.definition,
+    PathDropout.definition,
     ProxylessNAS.definition,
     RandomSearch.definition,
     SPOS.definition,
