@@ -55,7 +55,7 @@ struct Graph {
         let copy = makeValue(types[Int(value)])
         protected.append(
           Node(
-            operation: Copy(carriesGradient: false, isAlwaysCopy: true), operands: [value],
+            operation: Copy(carriesGradient: false, mayShareMemory: false), operands: [value],
             results: [copy], scalars: [], isBackward: node.isBackward, origin: node.origin,
             barrier: node.barrier))
         copies[value] = copy

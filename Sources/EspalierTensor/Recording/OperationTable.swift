@@ -1,23 +1,28 @@
+import Synchronization
+
 /// Numbers operations, so that a record holds one integer for each.
-final class OperationTable: @unchecked Sendable {
+final class OperationTable: Sendable {
   static let shared = OperationTable()
 
-  private let lock = Lock()
-  private var operations: [any Operation] = []
-  private var numbers: [AnyHashable: Int32] = [:]
+  private struct Contents {
+    var operations: [any Operation] = []
+    var numbers: [AnyHashable: Int32] = [:]
+  }
+
+  private let contents = Mutex(Contents())
 
   func number<O: Operation>(_ operation: O) -> Int32 {
-    lock.with {
+    contents.withLock { contents in
       let key = AnyHashable(operation)
-      if let known = numbers[key] { return known }
-      let number = Int32(operations.count)
-      operations.append(operation)
-      numbers[key] = number
+      if let known = contents.numbers[key] { return known }
+      let number = Int32(contents.operations.count)
+      contents.operations.append(operation)
+      contents.numbers[key] = number
       return number
     }
   }
 
-  subscript(number: Int32) -> any Operation { lock.with { operations[Int(number)] } }
+  subscript(number: Int32) -> any Operation { contents.withLock { $0.operations[Int(number)] } }
 }
 
 /// What recording needs of one operation, found out once; with what its last call came to, since

@@ -34,7 +34,7 @@ struct OperationTraits {
 
   init<O: Operation>(_ operation: O, operandCount: Int) {
     hasEffect = operation.hasEffect
-    carriesGradient = (operation as? Copy)?.carriesGradient ?? false
+    carriesGradient = (operation as? any HandsOn)?.carriesGradient ?? false
     for k in 0..<min(operandCount, 32) where operation.isDifferentiable(at: k) {
       differentiable |= 1 << UInt32(k)
     }

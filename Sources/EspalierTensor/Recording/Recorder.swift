@@ -1,3 +1,5 @@
+import Synchronization
+
 /// The open record of one thread.
 ///
 /// Tensor functions append to it; `Executor` plans and runs what is needed of it.
@@ -11,14 +13,8 @@ final class Recorder {
     case planning
   }
 
-  nonisolated(unsafe) private static var lastEpoch: UInt64 = 0
-  private static let epochLock = Lock()
-  static func nextEpoch() -> UInt64 {
-    epochLock.with {
-      lastEpoch += 1
-      return lastEpoch
-    }
-  }
+  private static let lastEpoch = Atomic<UInt64>(0)
+  static func nextEpoch() -> UInt64 { lastEpoch.wrappingAdd(1, ordering: .relaxed).newValue }
 
   let kind: Kind
   /// What is known of operations recorded before.
