@@ -45,11 +45,13 @@ struct RankCommand: ParsableCommand {
     guard let table else { throw UsageError("--table is missing") }
     guard let score else { throw UsageError("--score is missing") }
     guard let checkpoint else { throw UsageError("--checkpoint is missing") }
+    let given = try task.given()
+    let rows = try ArchitectureTable(table, score: score)
+    let drawn = try rows.sample(sample, seed: given.seed())
     let facts = try CheckpointFacts(checkpoint)
     guard facts.kind == "search" else {
       throw UsageError("\(facts.file): is of a retraining, expected a search's")
     }
-    let given = try task.given()
     var fields = try RunFields.merged(
       given: given, config: task.config, resumed: nil, output: nil, verb: "rank")
     // The images that trained the weights are those of the search.
@@ -64,8 +66,6 @@ struct RankCommand: ParsableCommand {
     var options = try SearchOptions(work.settings, augmentation: work.augmentation)
     options.batchSize = try fields.integer("batch", default: 64, in: 1...1_000_000)
     options.seed = try facts.fields.seed()
-    let rows = try ArchitectureTable(table, score: score)
-    let drawn = try rows.sample(sample, seed: given["seed"] == nil ? 0 : work.seed)
     try Device.with(work.device) {
       let net = try work.makeSupernet()
       try facts.checkpoint.restore(net, name: facts.file)
