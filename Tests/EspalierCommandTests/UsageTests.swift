@@ -38,7 +38,7 @@ struct UsageTests {
     "unknown names list the nearest valid one",
     arguments: [
       ("search --space dart --strategy darts --data synthetic", "darts"),
-      ("search --space darts --strategy drts --data synthetic", "darts, random"),
+      ("search --space darts --strategy drts --data synthetic", "did you mean darts?"),
       ("search --space darts --strategy darts --data synthetik", "synthetic"),
       (
         "search \(Tiny.space) \(Tiny.data) --strategy darts --set chanels=4",
