@@ -30,7 +30,10 @@ struct RetrainCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Start from the weights of this checkpoint.", valueName: "checkpoint"))
   var inherit: String?
 
-  @Option(help: ArgumentHelp("Train with K seeds, from --seed on.", valueName: "k"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("Train with K seeds, from --seed on.", valueName: "k"),
+    transform: wholeNumber)
   var seeds: Int?
 
   @Flag(help: "Also train the first architecture that `random` draws with the next seed.")

@@ -35,6 +35,21 @@ struct UsageTests {
   }
 
   @Test(
+    "a number that is none says what is expected",
+    arguments: [
+      ("--seed -1", "a whole number from 0 to 18446744073709551615"),
+      ("--seed 18446744073709551616", "a whole number from 0 to 18446744073709551615"),
+      ("--seed x", "a whole number from 0"), ("--batch x", "a whole number"),
+      ("--batch -1", "a whole number from 1 to"), ("--epochs -1", "a whole number from 1 to"),
+      ("--epochs 1.5", "a whole number"), ("--log-every -2", "a whole number from 1 to"),
+    ])
+  func wholeNumbers(flags: String, words: String) throws {
+    let parts = flags.split(separator: " ").map(String.init)
+    try runner.expectFailure(
+      "search \(Tiny.space) \(Tiny.data) --strategy darts \(flags)", naming: parts + [words])
+  }
+
+  @Test(
     "unknown names list the nearest valid one",
     arguments: [
       ("search --space dart --strategy darts --data synthetic", "darts"),
