@@ -125,6 +125,26 @@ struct UsageTests {
     #expect(automatic.count == 1)
   }
 
+  @Test("a default that depends on the images is listed for both kinds, and is the one taken")
+  func defaults() throws {
+    let text = try runner.run("strategies").output
+    #expect(text.contains(#/crop +0, colour images 4 /#))
+    #expect(text.contains(#/flip +false, colour images true /#))
+    for (data, crop, flip) in [
+      ("fashion-mnist-mini", 0, "false"), ("synthetic", 4, "true"),
+    ] {
+      let plan = try runner.run(
+        "search \(Tiny.space) --strategy darts --data \(data) --dry-run --json"
+      ).json()
+      guard case .object(let parameters)? = plan["hyper_parameters"] else {
+        Issue.record("no hyper-parameters")
+        continue
+      }
+      #expect(parameters["crop"] == .integer(crop))
+      #expect(parameters["flip"] == .string(flip))
+    }
+  }
+
   @Test("a space is shown and exported in the classic form")
   func spaces() throws {
     #expect(try runner.run("space show darts --set nodes=2").output.contains("normal_n3_switch"))
