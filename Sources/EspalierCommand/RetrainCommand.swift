@@ -30,7 +30,10 @@ struct RetrainCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Start from the weights of this checkpoint.", valueName: "checkpoint"))
   var inherit: String?
 
-  @Option(help: ArgumentHelp("Train with K seeds, from --seed on.", valueName: "k"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("Train with K seeds, from --seed on.", valueName: "k"),
+    transform: wholeNumber)
   var seeds: Int?
 
   @Flag(help: "Also train the first architecture that `random` draws with the next seed.")
@@ -46,7 +49,6 @@ struct RetrainCommand: ParsableCommand {
     given["inherit"] = inherit.map(absolutePath)
     given["seeds"] = seeds.map(String.init)
     if baseline { given["baseline"] = "true" }
-    try RunFolder.requireFree(options.output, isResuming: options.resume)
     let resumed =
       options.resume
       ? try RunFields.resumed(
@@ -62,6 +64,7 @@ struct RetrainCommand: ParsableCommand {
     if resumed != nil, let output = options.output, let summary = RetrainPlan.finished(in: output) {
       return report(summary, output)
     }
+    try RunFolder.requireUsable(options.output, isResuming: options.resume)
     let plan = try RetrainPlan(
       fields, given: given, resumedFolder: resumed.flatMap { _ in options.output })
     for warning in plan.warnings { Console.note("warning: \(warning)") }

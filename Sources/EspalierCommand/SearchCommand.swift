@@ -37,7 +37,6 @@ struct SearchCommand: ParsableCommand {
     options.add(to: &given)
     given["strategy"] = strategy
     if noBaseline { given["baseline"] = "false" }
-    try RunFolder.requireFree(options.output, isResuming: options.resume)
     let resumed = options.resume ? try RunFields.resumed(options.output, verb: "search") : nil
     let fields = try RunFields.merged(
       given: given, config: task.config, resumed: resumed, output: options.output, verb: "search")
@@ -49,6 +48,7 @@ struct SearchCommand: ParsableCommand {
     {
       return try report(output)
     }
+    try RunFolder.requireUsable(options.output, isResuming: options.resume)
     let plan = try SearchPlan(fields, given: given)
     for warning in plan.warnings { Console.note("warning: \(warning)") }
     if dryRun { return try plan.describe(json: task.json) }

@@ -72,9 +72,7 @@ struct SearchPlan {
   func run(in directory: RunDirectory, isResuming: Bool) throws {
     Console.note("search  \(try sentence())")
     try Device.with(task.device) {
-      let trainer = SearchTrainer(
-        net, strategy: strategy, data: task.data, epochs: epochs,
-        logFrequency: logEvery, options: options, directory: directory)
+      let trainer = makeTrainer(in: directory)
       try Heartbeat.during("search") { heart in
         trainer.callbacks = ProgressReport("search").callbacks(with: heart)
         try CheckpointFacts.withRemedy("begin again in another --output") {
@@ -85,8 +83,15 @@ struct SearchPlan {
     }
   }
 
-  /// Says what would run.
+  private func makeTrainer(in directory: RunDirectory?) -> SearchTrainer {
+    SearchTrainer(
+      net, strategy: strategy, data: task.data, epochs: epochs, logFrequency: logEvery,
+      options: options, directory: directory)
+  }
+
+  /// Says what would run; throws where a run would be refused before its first step.
   func describe(json: Bool) throws {
+    try Device.with(task.device) { try makeTrainer(in: nil).check() }
     guard json else { return Console.output("would search \(try sentence())") }
     var object = configuration
     object["steps"] = .integer(epochs * stepsInEpoch)

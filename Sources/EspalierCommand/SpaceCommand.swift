@@ -79,7 +79,8 @@ struct SpaceShow: ParsableCommand {
       object["choices"] = .object(space.choices.classicSearchSpace)
       return Console.output(JSONValue.object(object).compactText)
     }
-    Console.output("\(definition.name): \(definition.summary) (\(definition.paper))")
+    let paper = definition.paper.isEmpty ? "" : " (\(definition.paper))"
+    Console.output("\(definition.name): \(definition.summary)\(paper)")
     Console.output("\(net.parameterCount) parameters in the supernet at \(settings.image.text)")
     var table = Table(["key", "chooses", "from"])
     for choice in space.choices {

@@ -109,7 +109,8 @@ public final class SearchContext {
   public func score(_ result: StepResult) throws -> Double {
     try objective.score(
       EvaluationResult(
-        loss: result.loss.item(), metrics: result.metrics.mapValues { try $0.item() }, count: 1))
+        loss: result.loss.item(), metrics: result.metrics.mapValues { try MetricSum($0).mean },
+        count: 1))
   }
 
   /// Trains the weights once under decisions.
