@@ -19,7 +19,7 @@ struct TrainerTests {
       #expect(log.map { $0["epoch"] } == [0, 0, 0, 1, 1].map { .integer($0) })
       for line in log {
         #expect(
-          Set(line.keys) == ["step", "epoch", "seconds", "loss", "metrics", "decisions"])
+          Set(line.keys) == ["step", "epoch", "seconds", "loss", "metrics", "decisions", "shares"])
         #expect(line["loss"]?.double.map { $0 > 0 && $0 < 10 } == true)
         guard case .object(let metrics)? = line["metrics"],
           case .object(let decisions)? = line["decisions"],

@@ -3,7 +3,7 @@ import EspalierTensor
 extension OperationCases {
   /// Functions that only move elements.
   public static let shaping: [OperationCase] =
-    reshapes + permutations + slices + paddings + joins + broadcasts
+    reshapes + permutations + shuffles + slices + paddings + joins + broadcasts
 
   private static func move(
     _ name: String, _ shapes: [Shape], _ torch: String,
@@ -50,6 +50,15 @@ extension OperationCases {
       move("permute/transposed", [[3, 4, 5]], "x[0].mT") { $0[0].transposed() },
       move("permute/transposed image", [[2, 5, 3, 4]], "x[0].mT") { $0[0].transposed() },
     ]
+
+  private static let shuffles: [OperationCase] =
+    ([([2, 8, 3, 3], 4), ([2, 6, 2, 3], 2), ([1, 16, 1, 1], 4), ([3, 5, 2, 2], 5)]
+    as [(Shape, Int)]).map { shape, groups in
+      move(
+        "channel_shuffle/\(shape) in \(groups) groups", [shape],
+        "x[0].unflatten(1, (\(groups), -1)).transpose(1, 2).flatten(1, 2)"
+      ) { channelShuffle($0[0], groups: groups) }
+    }
 
   private static let slices: [OperationCase] = [
     move("slice/channels", [[2, 16, 3, 3]], "x[0][:, 4:12]") { $0[0].slice(4..<12, axis: 1) },

@@ -57,6 +57,9 @@ public final class SearchContext {
       replacement: (input, options.optimizer(of:)))
   }
 
+  /// Whether `network` can make one: not where the trainer was given a network alone.
+  public var makesNetworks: Bool { makeNetwork != nil }
+
   /// Another network of the same space and data.
   ///
   /// - Parameters:

@@ -14,9 +14,12 @@ public struct StrategyDefinition: Sendable {
   /// All strategies.
   public static let all: [StrategyDefinition] = [
     DARTS.definition,
+    SecondOrderDARTS.definition,
     ENAS.definition,
     FBNet.definition,
+    GDAS.definition,
     PathDropout.definition,
+    PCDARTS.definition,
     ProxylessNAS.definition,
     RandomSearch.definition,
     SPOS.definition,

@@ -15,6 +15,8 @@ public final class DARTSSpace: Module, SpaceModel {
     public var affine = false
     /// Whether a second head trains along at two thirds of the depth.
     public var auxiliary = false
+    /// The share of the channels, as its inverse, that goes through an edge's operations; 1: all do.
+    public var partialChannels = 1
 
     /// The search network's sizes.
     public init() {}
@@ -48,7 +50,7 @@ public final class DARTSSpace: Module, SpaceModel {
       cells.append(
         DARTSCell(
           beforeLast, last, current, nodes: c.nodes, reduces: reduces, lastReduces: lastReduces,
-          affine: c.affine))
+          affine: c.affine, partialChannels: c.partialChannels))
       (beforeLast, last, lastReduces) = (last, c.nodes * current, reduces)
       if c.auxiliary && index == auxiliaryCell { head = AuxiliaryHead(last, classes) }
     }
@@ -83,6 +85,7 @@ public final class DARTSSpace: Module, SpaceModel {
       SettingDescription("nodes", "4", "intermediate nodes of a cell"),
       SettingDescription(
         "auxiliary_weight", "0.4", "retraining: weight of the auxiliary head's loss; 0: no head"),
+      PartialChannels.setting,
     ],
     makeSupernet: { settings throws(SettingError) in
       try make(settings, channels: 16, cells: 8, isRetraining: false)
@@ -105,6 +108,11 @@ public final class DARTSSpace: Module, SpaceModel {
       throw SettingError(
         name: "channels", value: "\(configuration.channels)", expected: "an even number")
     }
+    if !isRetraining {
+      // A skip connection that halves the image makes two halves of its channels.
+      configuration.partialChannels = try PartialChannels.divisor(
+        settings, channels: configuration.channels, parts: 2)
+    }
     try settings.requireImage(atLeast: 8, for: "two reductions")
     return DARTSSpace(
       image: settings.image, classes: settings.classes, configuration: configuration)
@@ -117,12 +125,14 @@ final class DARTSCell: MutableScope {
   private let preprocess1: any Layer
   private let edges: [[LayerChoice]]
   private let switches: [InputChoice]
+  private let partialChannels: PartialChannels
   let dropPath = DropPath()
 
   init(
     _ beforeLast: Int, _ last: Int, _ channels: Int, nodes: Int, reduces: Bool, lastReduces: Bool,
-    affine: Bool
+    affine: Bool, partialChannels: Int = 1
   ) {
+    self.partialChannels = PartialChannels(divisor: partialChannels)
     let kind = reduces ? "reduce" : "normal"
     preprocess0 =
       lastReduces
@@ -138,7 +148,8 @@ final class DARTSCell: MutableScope {
             (
               name,
               DARTSOperations.make(
-                name, channels, stride: reduces && predecessor < 2 ? 2 : 1, affine: affine)
+                name, channels / partialChannels, stride: reduces && predecessor < 2 ? 2 : 1,
+                affine: affine)
             )
           },
           key: DARTSNames.edgeKey(cell: kind, node: node + 2, predecessor: predecessor),
@@ -177,14 +188,14 @@ final class DARTSCell: MutableScope {
       var states = [preprocess0(s0), preprocess1(s1)]
       for (node, incoming) in edges.enumerated() {
         let results = zip(incoming, states).map { edge, state in
-          let result = edge(state)
+          let result = partialChannels(state) { edge($0) }
           let isSkip = edge.applied != nil && edge.candidates.first?.layer is Identity
           return dropPath.rate > 0 && !isSkip ? dropPath(result) : result
         }
         guard let sum = switches[node](results) else {
           preconditionFailure("a node of a DARTS cell has no input")
         }
-        states.append(sum)
+        states.append(partialChannels.shuffled(sum))
       }
       return concatenate(Array(states.dropFirst(2)))
     }

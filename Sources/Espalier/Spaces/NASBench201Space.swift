@@ -12,6 +12,8 @@ public final class NASBench201Space: Module, SpaceModel {
     public var cells = 5
     /// Whether the batch norms of cells are affine: not in the authors' search, in their training.
     public var affine = false
+    /// The share of the channels, as its inverse, that goes through an edge's operations; 1: all do.
+    public var partialChannels = 1
 
     /// The authors' sizes.
     public init() {}
@@ -31,7 +33,7 @@ public final class NASBench201Space: Module, SpaceModel {
 
   /// A network for images of the given shape.
   public init(image: ImageShape, classes: Int, configuration: Configuration = Configuration()) {
-    let (channels, affine) = (configuration.channels, configuration.affine)
+    let channels = configuration.channels
     stem = Sequential(
       Conv2d(image.channels, channels, kernelSize: 3, padding: 1, bias: false),
       BatchNorm2d(channels))
@@ -39,7 +41,7 @@ public final class NASBench201Space: Module, SpaceModel {
     for stage in 0..<3 {
       let width = channels << stage
       if stage > 0 { cells.append(ResidualReduction(width / 2, width)) }
-      for _ in 0..<configuration.cells { cells.append(NASBench201Cell(width, affine: affine)) }
+      for _ in 0..<configuration.cells { cells.append(NASBench201Cell(width, configuration)) }
     }
     self.cells = cells
     last = Sequential(BatchNorm2d(4 * channels), ReLU())
@@ -61,17 +63,24 @@ public final class NASBench201Space: Module, SpaceModel {
       SettingDescription("cells", "5", "cells a stage"),
       SettingDescription(
         "affine", "false", retraining: "true", "whether the batch norms of cells are affine"),
+      PartialChannels.setting,
     ],
-    makeSupernet: { settings throws(SettingError) in try make(settings, affine: false) },
-    makeRetrainingNetwork: { settings throws(SettingError) in try make(settings, affine: true) })
+    makeSupernet: { settings throws(SettingError) in try make(settings, isRetraining: false) },
+    makeRetrainingNetwork: { settings throws(SettingError) in
+      try make(settings, isRetraining: true)
+    })
 
-  private static func make(_ settings: SpaceSettings, affine: Bool) throws(SettingError)
+  private static func make(_ settings: SpaceSettings, isRetraining: Bool) throws(SettingError)
     -> any SpaceModel
   {
     var configuration = Configuration()
     configuration.channels = try settings.integer("channels", default: 16, in: 1...1024)
     configuration.cells = try settings.integer("cells", default: 5, in: 1...100)
-    configuration.affine = try settings.values.flag("affine", default: affine)
+    configuration.affine = try settings.values.flag("affine", default: isRetraining)
+    if !isRetraining {
+      configuration.partialChannels = try PartialChannels.divisor(
+        settings, channels: configuration.channels, parts: 1)
+    }
     try settings.requireImage(atLeast: 4, for: "two reductions")
     return NASBench201Space(
       image: settings.image, classes: settings.classes, configuration: configuration)
@@ -82,13 +91,20 @@ public final class NASBench201Space: Module, SpaceModel {
 final class NASBench201Cell: MutableScope, Layer {
   /// By node from the second on, then by input.
   private let edges: [[LayerChoice]]
+  private let partialChannels: PartialChannels
 
-  init(_ channels: Int, affine: Bool) {
+  init(_ channels: Int, _ configuration: NASBench201Space.Configuration) {
+    let partial = PartialChannels(divisor: configuration.partialChannels)
+    partialChannels = partial
     edges = (1..<4).map { node in
       (0..<node).map { input in
         LayerChoice(
           named: NASBench201Space.operations.map { name in
-            (name, NASBench201Cell.operation(name, channels, affine: affine))
+            (
+              name,
+              NASBench201Cell.operation(
+                name, channels / partial.divisor, affine: configuration.affine)
+            )
           },
           key: "\(input)_\(node)", synonyms: NASBench201Space.synonyms,
           integerNames: NASBench201Space.operations)
@@ -112,7 +128,10 @@ final class NASBench201Cell: MutableScope, Layer {
   func callAsFunction(_ x: Tensor) -> Tensor {
     scoped {
       var nodes = [x]
-      for incoming in edges { nodes.append(addAll(zip(incoming, nodes).map { $0($1) })) }
+      for incoming in edges {
+        let results = zip(incoming, nodes).map { edge, node in partialChannels(node) { edge($0) } }
+        nodes.append(partialChannels.shuffled(addAll(results)))
+      }
       return nodes[3]
     }
   }

@@ -19,7 +19,7 @@ struct SearchSession {
     task = try SearchTask(
       net, strategy: strategy, data: self.data,
       position: TrainingPosition(self.data.training, epochs: epochs), options: options,
-      directory: directory, planning: callbacks.planning)
+      directory: directory, callbacks: callbacks)
     loop = TrainingLoop(
       task, loader: self.data.training, epochs: epochs, logFrequency: logFrequency,
       options: options, directory: directory, callbacks: callbacks)
@@ -101,6 +101,8 @@ struct SearchSession {
     summary["costs"] = .object(costs)
     summary["validation_accuracy"] = result.validation.map { .number($0) }
     summary["stopped_early"] = result.stopReason.map { .string($0) }
+    let shares = try task.shares()
+    if shares.isCollapsed { summary["collapsed"] = .string(shares.text) }
     summary["random_baseline_accuracy"] = result.randomBaseline.map { .number($0) }
     try directory.write(.object(summary), to: "summary.json")
   }

@@ -4,22 +4,23 @@ final class SearchTask: TrainingTask {
   let strategy: any SearchStrategy
   private let data: SearchData
   private let directory: RunDirectory?
-  private let planning: (_ done: Int, _ count: Int) -> Void
+  private let callbacks: TrainingCallbacks
+  /// Whether the last epoch ended in a collapse, so that only a new one is told.
+  private var isCollapsed = false
 
   /// Makes what the strategy works with; throws where it cannot decide a choice of the space.
   ///
   /// - Parameters:
   ///   - data: The loaders; steps see the training and the validation part.
-  ///   - planning: Told how many of how many passes are planned ahead.
+  ///   - callbacks: Told how many passes are planned ahead, and of a collapse.
   init(
     _ net: any Layer, strategy: any SearchStrategy, data: SearchData, position: TrainingPosition,
-    options: SearchOptions, directory: RunDirectory?,
-    planning: @escaping (_ done: Int, _ count: Int) -> Void
+    options: SearchOptions, directory: RunDirectory?, callbacks: TrainingCallbacks
   ) throws {
     self.strategy = strategy
     self.data = data
     self.directory = directory
-    self.planning = planning
+    self.callbacks = callbacks
     let image = data.training.imageShape
     search = try SearchContext(
       net, input: [image.channels, image.height, image.width], options: options,
@@ -43,7 +44,7 @@ final class SearchTask: TrainingTask {
     }
     try search.rehearse(
       strategy, batches: batches, evaluations: data.makeEvaluation().batchSizes,
-      recalibrations: data.makeRecalibration?().batchSizes ?? [], progress: planning,
+      recalibrations: data.makeRecalibration?().batchSizes ?? [], progress: callbacks.planning,
       makeBatch: data.training.zeros)
   }
 
@@ -58,7 +59,22 @@ final class SearchTask: TrainingTask {
     }
   }
 
-  func probabilities() throws -> [String: [Double]] { try strategy.probabilities() }
+  /// The probabilities, and the shares of operations without weights.
+  func decisions() throws -> JSONObject {
+    let probabilities = try strategy.probabilities()
+    var lists = JSONObject()
+    for key in probabilities.keys.sorted() {
+      lists[key] = probabilities[key].map { list in .array(list.map { .number($0) }) }
+    }
+    return [
+      "decisions": .object(lists), "shares": OperationShares(probabilities, in: search.space).json,
+    ]
+  }
+
+  /// How much of the probability lies on operations without weights now.
+  func shares() throws -> OperationShares {
+    OperationShares(try strategy.probabilities(), in: search.space)
+  }
 
   /// Writes the architecture as it stands, and asks the strategy whether to go on.
   func epochEnded(at position: TrainingPosition) throws -> String? {
@@ -66,6 +82,11 @@ final class SearchTask: TrainingTask {
     try directory?.write(
       Architecture(strategy.architecture(), in: search.space.choices).jsonText,
       to: "epochs/\(position.epoch + 1).json")
+    let shares = try shares()
+    if shares.isCollapsed && !isCollapsed {
+      callbacks.note("epoch \(position.epoch + 1): the search collapses: \(shares.text)")
+    }
+    isCollapsed = shares.isCollapsed
     let model = search.model
     switch try strategy.epochEnded(search) {
     case .goOn:

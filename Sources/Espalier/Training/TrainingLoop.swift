@@ -95,23 +95,13 @@ final class TrainingLoop {
         epochCount: position.epochCount, loss: means.loss, metrics: means.metrics,
         imagesPerSecond: means.imagesPerSecond, seconds: seconds))
     guard let directory else { return }
-    try directory.appendLog(
-      .object([
-        "step": .integer(position.step), "epoch": .integer(position.epoch),
-        "seconds": .number(seconds), "loss": .number(means.lastLoss),
-        "metrics": means.metrics.json,
-        "decisions": .object(JSONObject(try task.probabilities())),
-      ]))
-  }
-}
-
-extension JSONObject {
-  /// Lists of numbers by key.
-  fileprivate init(_ lists: [String: [Double]]) {
-    self.init()
-    for key in lists.keys.sorted() {
-      self[key] = lists[key].map { list in .array(list.map { .number($0) }) }
-    }
+    var line: JSONObject = [
+      "step": .integer(position.step), "epoch": .integer(position.epoch),
+      "seconds": .number(seconds), "loss": .number(means.lastLoss), "metrics": means.metrics.json,
+    ]
+    let decisions = try task.decisions()
+    for key in decisions.keys { line[key] = decisions[key] }
+    try directory.appendLog(.object(line))
   }
 }
 

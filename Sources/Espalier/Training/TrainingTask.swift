@@ -11,8 +11,9 @@ protocol TrainingTask: AnyObject {
   func prepare() throws
   /// Trains once; runs inside `step { }`.
   func step(_ batch: Batch, at position: TrainingPosition) throws -> StepResult
-  /// How probable each candidate of each choice is now, for the log; reads values.
-  func probabilities() throws -> [String: [Double]]
+  /// What a line of the log has of the choices: `decisions`, how probable each candidate of each key
+  /// is now, and what follows from it; reads values.
+  func decisions() throws -> JSONObject
   /// Told once an epoch's last step is done; a reason ends the training here.
   func epochEnded(at position: TrainingPosition) throws -> String?
 
@@ -28,7 +29,7 @@ extension TrainingTask {
   /// Nothing.
   func prepare() throws {}
   /// Nothing was chosen.
-  func probabilities() throws -> [String: [Double]] { [:] }
+  func decisions() throws -> JSONObject { ["decisions": .object([:])] }
   /// Goes on.
   func epochEnded(at position: TrainingPosition) throws -> String? { nil }
   /// Nothing.

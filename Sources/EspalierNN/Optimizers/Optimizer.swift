@@ -59,6 +59,10 @@ final class UpdateEngine<Rule: UpdateRule> {
   /// How often the flag had been found raised when `steps` was right.
   private var findings: Int
   private let states: [(name: String, variables: [Variable])]
+  /// States in the rule's order; nil for one that is not kept.
+  private let slots: [[Variable]?]
+  /// Each parameter's number.
+  private let numbers: [ObjectIdentifier: Int]
   private let update: ParameterUpdate<Rule>
   private let maximumNorm: Float
   private let claim: StorageClaim
@@ -88,6 +92,9 @@ final class UpdateEngine<Rule: UpdateRule> {
       slots.append(variables)
     }
     self.states = states
+    self.slots = slots
+    numbers = Dictionary(
+      parameters.enumerated().map { (ObjectIdentifier($1), $0) }, uniquingKeysWith: { $1 })
     try FlatStorage.place(parameters)
     try FlatStorage.place([], states.flatMap(\.1))
     claim = StorageClaim(parameters)
@@ -111,6 +118,14 @@ final class UpdateEngine<Rule: UpdateRule> {
       steps[index] += 1
       return rule(groups[groupOf[index]], steps[index])
     }
+  }
+
+  /// A parameter's group, the updates that it got, and its states in the rule's order.
+  func entry(of variable: Variable) -> (group: ParameterGroup, step: Int, states: [Variable?]) {
+    guard let index = numbers[ObjectIdentifier(variable)] else {
+      preconditionFailure("an optimizer was asked for a parameter that it does not have")
+    }
+    return (groups[groupOf[index]], steps[index], slots.map { $0?[index] })
   }
 
   func checkFinite(step: Int) throws(DeviceError) {

@@ -57,6 +57,22 @@ public final class SGD: Optimizer {
     }
   }
 
+  /// What the next update would make of a parameter, recorded only: the virtual step of DARTS.
+  ///
+  /// The gradient is taken as it is, without the global norm's limit.
+  /// - Precondition: The variable is one of this optimizer's parameters.
+  public func trialValue(of variable: Variable, gradient: Tensor) -> Tensor {
+    let (group, step, states) = engine.entry(of: variable)
+    let (rate, decay) = (group.learningRate ?? learningRate, group.weightDecay ?? weightDecay)
+    // The direction is a·(g + λ·w) + b·m.
+    let fresh = step == 0 ? 1 : 1 - dampening
+    let (a, b) =
+      isNesterov ? (1 + momentum * fresh, momentum * momentum) : (fresh, momentum)
+    let kept = variable.tensor * (1 - rate * a * decay) - gradient * (rate * a)
+    guard let buffer = states.first ?? nil else { return kept }
+    return kept - buffer.tensor * (rate * b)
+  }
+
   /// Momentum and step counts.
   public var state: OptimizerState { get throws(DeviceError) { try engine.state } }
 

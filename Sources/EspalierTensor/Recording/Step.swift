@@ -39,6 +39,29 @@ public struct RandomState: Hashable, Sendable, Codable {
   }
 }
 
+/// Where a step is in its random numbers.
+///
+/// Passes that must drop the same units, such as the two sides of a finite difference, draw from the
+/// same place.
+public struct RandomPosition: Sendable {
+  private let count: UInt32
+
+  /// The place from which the next random operation draws.
+  public static var current: RandomPosition {
+    RandomPosition(count: Recorder.current.randomCount)
+  }
+
+  /// Runs `body` with the random numbers from this place on; what comes after it draws none that
+  /// were drawn before.
+  public func replay<R>(_ body: () throws -> R) rethrows -> R {
+    let recorder = Recorder.current
+    let reached = recorder.randomCount
+    recorder.randomCount = count
+    defer { recorder.randomCount = max(recorder.randomCount, reached) }
+    return try body()
+  }
+}
+
 /// Records `body` as one step and runs it: what it returns is stored, everything else is forgotten.
 ///
 /// - Parameter random: What dropout and noise draw from.
