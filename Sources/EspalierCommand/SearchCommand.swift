@@ -26,6 +26,13 @@ struct SearchCommand: ParsableCommand {
   @Option(help: "The strategy; `espalier strategies` shows all.")
   var strategy: String?
 
+  @Option(
+    name: .customLong("limit"),
+    help: ArgumentHelp(
+      "The largest cost of the result for one image in the retraining network; repeatable: "
+        + "multiply_adds, parameters.", valueName: "key=n"))
+  var limits: [String] = []
+
   @Flag(help: "Leave out the random architectures that are evaluated beside the result.")
   var noBaseline = false
 
@@ -36,6 +43,7 @@ struct SearchCommand: ParsableCommand {
     var given = try task.given()
     options.add(to: &given)
     given["strategy"] = strategy
+    if !limits.isEmpty { given["limit"] = limits.joined(separator: ",") }
     if noBaseline { given["baseline"] = "false" }
     let resumed = options.resume ? try RunFields.resumed(options.output, verb: "search") : nil
     let fields = try RunFields.merged(
@@ -84,7 +92,11 @@ struct SearchCommand: ParsableCommand {
     ] {
       if let value = object.shortText(of: key) { table.add([label, value]) }
     }
+    if case .object(let costs)? = object["costs"] {
+      for key in costs.keys { table.add([CostText.label(key), costs.shortText(of: key) ?? ""]) }
+    }
     Console.output(table.text)
+    for front in try ParetoFront.all(inCandidatesOf: path) { Console.output(front.text) }
   }
 }
 

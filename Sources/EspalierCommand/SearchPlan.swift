@@ -37,6 +37,8 @@ struct SearchPlan {
     options.batchSize = batch
     options.seed = task.seed
     options.makeNetwork = { try task.makeNetwork($0, settings: $1) }
+    options.limits = try CostLimits(
+      parsing: (fields["limit"] ?? "").split(separator: ",").map(String.init))
     options.reportsBaseline = fields["baseline"] != "false"
     options.metadata = CheckpointFacts.metadata(
       kind: "search", task: task, seed: task.seed, dataSeed: task.seed, batch: batch,

@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 
 /// A generator of random numbers with a visible state.
 ///
@@ -30,12 +31,11 @@ public struct SeededGenerator: RandomNumberGenerator, Codable, Hashable, Sendabl
 }
 
 /// The source of initial weights of the models built in a scope.
-public final class InitialWeights: @unchecked Sendable {
-  private let lock = NSLock()
-  private var generator: SeededGenerator
+public final class InitialWeights: Sendable {
+  private let generator: Mutex<SeededGenerator>
 
   /// A source with its own seed.
-  public init(seed: UInt64) { generator = SeededGenerator(seed: seed) }
+  public init(seed: UInt64) { generator = Mutex(SeededGenerator(seed: seed)) }
 
   /// The source in force; a program that sets none gets the same weights every time it runs.
   @TaskLocal public static var current = InitialWeights(seed: 0)
@@ -47,13 +47,15 @@ public final class InitialWeights: @unchecked Sendable {
 
   /// Uniform numbers in `[-bound, bound)`.
   public func uniform(_ count: Int, bound: Double) -> [Float] {
-    lock.withLock {
+    generator.withLock { generator in
       (0..<count).map { _ in Float((generator.uniform() * 2 - 1) * bound) }
     }
   }
 
   /// Normal numbers of mean 0.
   public func normal(_ count: Int, deviation: Double) -> [Float] {
-    lock.withLock { (0..<count).map { _ in Float(generator.normal() * deviation) } }
+    generator.withLock { generator in
+      (0..<count).map { _ in Float(generator.normal() * deviation) }
+    }
   }
 }

@@ -71,7 +71,9 @@ struct LayerTests {
           "\(item.name) pass \(number)")
       }
       for (name, array) in item.after {
-
+        expectClose(
+          try #require(state[name]).scalars(), array.values, relative: 1e-5,
+          "\(item.name) \(name) afterwards")
       }
       let input = try item.training[0].input.tensor()
       let output = try step { Mode.with(.evaluation) { layer(input) } }

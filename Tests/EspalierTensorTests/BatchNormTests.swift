@@ -37,6 +37,28 @@ struct BatchNormTests {
     }
   }
 
+  @Test("Ghost batches move them one after another, each as a batch of its own would")
+  func ghosts() throws {
+    let input = try Tensor((0..<60).map { Float(($0 * 7) % 13) / 4 }, shape: [5, 3, 2, 2])
+    func statistics(_ body: ((mean: Variable, variance: Variable)) throws -> Void) throws
+      -> [Float]
+    {
+      let mean = try Variable([0, 1, 2] as [Float], shape: [3])
+      let variance = try Variable([1, 2, 3] as [Float], shape: [3])
+      try body((mean, variance))
+      return try mean.scalars() + variance.scalars()
+    }
+    let together = try statistics { running in
+      try step { _ = ghostBatchNorm(input, groupSize: 3, running: running, momentum: 0.25) }
+    }
+    let apart = try statistics { running in
+      for images in [0..<3, 3..<5] {
+        try step { _ = batchNorm(input.slice(images, axis: 0), running: running, momentum: 0.25) }
+      }
+    }
+    #expect(together == apart)
+  }
+
   @Test("They are updated once a step, also under a gradient and where the result is not used")
   func once() throws {
     let input = try Tensor(x, shape: [2, 3, 4, 2])

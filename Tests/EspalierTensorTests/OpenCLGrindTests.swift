@@ -99,7 +99,7 @@ private func elementTypes() throws -> [Double] {
   return try results.flatMap { try $0.numbers() }
 }
 
-private func trained(_ rule: ParameterUpdate.Rule, steps: Int) throws -> [String] {
+private func trained(_ rule: SmallNetwork.Rule, steps: Int) throws -> [String] {
   var onCPU = try SmallNetwork(rule)
   let network = try OpenCL.run { try SmallNetwork(rule) }
   var onOpenCL = network

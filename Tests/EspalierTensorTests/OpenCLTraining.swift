@@ -7,12 +7,16 @@ import OperationCases
 struct SmallNetwork {
   let parameters: [Variable]
   let running: (mean: Variable, variance: Variable)
-  private let update: ParameterUpdate
+  private let update: (_ gradients: Gradients, _ step: Int) throws -> Void
   private var stepCount = 0
-  let rule: ParameterUpdate.Rule
+
+  /// How the parameters are updated.
+  enum Rule: CaseIterable {
+    case sgd, adam, rmsprop
+  }
 
   /// Parameters on the current device, equal on all.
-  init(_ rule: ParameterUpdate.Rule = .sgd) throws {
+  init(_ rule: Rule = .sgd) throws {
     func random(_ name: String, _ shape: Shape, _ scale: Double) throws -> Variable {
       var generator = CaseGenerator(name: name, seed: 7)
       let values = (0..<shape.count).map { _ in Float(generator.uniform(-scale, scale)) }
@@ -28,14 +32,7 @@ struct SmallNetwork {
       try random("linear", [10, 16], 0.3), try Variable(Array(zeros.prefix(10)), shape: [10]),
     ]
     running = (try Variable(zeros, shape: [16]), try Variable(ones, shape: [16]))
-    self.rule = rule
-    update = try ParameterUpdate(
-      rule,
-      try parameters.map { parameter in
-        ParameterUpdate.Range(
-          variable: parameter,
-          states: try (0..<rule.stateCount).map { _ in try Variable(zerosLike: parameter) })
-      }, on: Device.current)
+    update = try SmallNetwork.update(parameters, rule)
   }
 
   func loss(_ x: Tensor, _ labels: Tensor) -> Tensor {
@@ -70,31 +67,48 @@ struct SmallNetwork {
       gradients = found.gradients
       return found.value
     }
-    if let gradients { try update.run(gradients, maximumNorm: 1) { _ in numbers } }
+    if let gradients { try update(gradients, stepCount) }
     return loss
   }
 
-  private var numbers: ParameterUpdate.Numbers {
+  private static func update(
+    _ parameters: [Variable], _ rule: Rule
+  ) throws -> (Gradients, Int) throws -> Void {
     switch rule {
     case .sgd:
-      return .sgd(
-        ParameterUpdate.SGD(
+      return try update(parameters) { step in
+        SGDRule(
           rate: 0.05, momentum: 0.9, dampening: 0, decay: 1e-3, isNesterov: false,
-          isFirst: stepCount == 1))
-    case .adam:
-      func correction(_ beta: Double) -> Double {
-        var power = 1.0
-        for _ in 0..<stepCount { power *= beta }
-        return 1 - power
+          isFirst: step == 1)
       }
-      return .adam(
-        ParameterUpdate.Adam(
+    case .adam:
+      return try update(parameters) { step in
+        func correction(_ beta: Double) -> Double {
+          var power = 1.0
+          for _ in 0..<step { power *= beta }
+          return 1 - power
+        }
+        return AdamRule(
           rate: 0.01, betas: (0.9, 0.999), epsilon: 1e-8, decay: 1e-3,
           corrections: (Float(correction(0.9)), Float(correction(0.999).squareRoot())),
-          isDecoupled: true))
+          isDecoupled: true)
+      }
     case .rmsprop:
-      return .rmsprop(
-        ParameterUpdate.RMSProp(rate: 0.01, alpha: 0.9, epsilon: 1e-6, decay: 1e-3, momentum: 0.9))
+      return try update(parameters) { _ in
+        RMSPropRule(rate: 0.01, alpha: 0.9, epsilon: 1e-6, decay: 1e-3, momentum: 0.9)
+      }
     }
+  }
+
+  private static func update<R: UpdateRule>(
+    _ parameters: [Variable], _ rule: @escaping (_ step: Int) -> R
+  ) throws -> (Gradients, Int) throws -> Void {
+    let update = try ParameterUpdate<R>(
+      try parameters.map { parameter in
+        UpdateRange(
+          variable: parameter,
+          states: try (0..<R.stateCount).map { _ in try Variable(zerosLike: parameter) })
+      }, on: Device.current)
+    return { gradients, step in try update.run(gradients, maximumNorm: 1) { _ in rule(step) } }
   }
 }

@@ -5,8 +5,8 @@ import Testing
 struct OpenCLTrainingTests {
   @Test(
     "20 steps of a small network give the CPU's losses within 1e-4",
-    arguments: [ParameterUpdate.Rule.sgd, .adam, .rmsprop])
-  func losses(_ rule: ParameterUpdate.Rule) throws {
+    arguments: SmallNetwork.Rule.allCases)
+  func losses(_ rule: SmallNetwork.Rule) throws {
     var onCPU = try SmallNetwork(rule)
     var onOpenCL = try OpenCL.run { try SmallNetwork(rule) }
     for number in 1...20 {
@@ -53,15 +53,14 @@ struct OpenCLTrainingTests {
   func notFinite() throws {
     try OpenCL.run {
       let weight = try Variable([1, 2] as [Float], shape: [2])
-      let range = ParameterUpdate.Range(variable: weight, states: [nil])
-      let update = try ParameterUpdate(.sgd, [range], on: Device.current)
+      let range = UpdateRange(variable: weight, states: [nil])
+      let update = try ParameterUpdate<SGDRule>([range], on: Device.current)
       func step(_ factor: Float) throws {
         let x = try Tensor([factor, factor])
         let found = try valueAndGradient(wrt: [weight]) { (weight.tensor * x).sum() }
         try update.run(found.gradients, maximumNorm: 0) { _ in
-          .sgd(
-            ParameterUpdate.SGD(
-              rate: 1, momentum: 0, dampening: 0, decay: 0, isNesterov: false, isFirst: true))
+          SGDRule(
+            rate: 1, momentum: 0, dampening: 0, decay: 0, isNesterov: false, isFirst: true)
         }
       }
       try step(1)

@@ -24,15 +24,14 @@ struct ParameterUpdateTests {
     }
   }
 
-  private static func sgd(_ parameters: [Variable]) throws -> ParameterUpdate {
-    try ParameterUpdate(
-      .sgd, parameters.map { ParameterUpdate.Range(variable: $0, states: [nil]) },
+  private static func sgd(_ parameters: [Variable]) throws -> ParameterUpdate<SGDRule> {
+    try ParameterUpdate<SGDRule>(
+      parameters.map { UpdateRange(variable: $0, states: [nil]) },
       on: Device.current)
   }
 
-  private static let plain = ParameterUpdate.Numbers.sgd(
-    ParameterUpdate.SGD(
-      rate: 1, momentum: 0, dampening: 0, decay: 0, isNesterov: false, isFirst: true))
+  private static let plain = SGDRule(
+    rate: 1, momentum: 0, dampening: 0, decay: 0, isNesterov: false, isFirst: true)
 
   private static func checkNormOrder() throws {
     let parts = [elements(40_003), elements(7), elements(16_384)]

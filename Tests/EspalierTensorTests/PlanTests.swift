@@ -1,3 +1,4 @@
+import Foundation
 import OperationCases
 import Testing
 
@@ -78,6 +79,44 @@ struct PlanTests {
       ]
       for body in bodies { guard try misses(body) == 1 else { throw Failure() } }
       for body in bodies { guard try misses(body) == 0 else { throw Failure() } }
+    }
+  }
+
+  @Test("Outside a step each operation is looked up: neither order nor handles are part of a key")
+  func outsideSteps() async {
+    await #expect(processExitsWith: .success) {
+      let x = try Tensor([Float](repeating: 1, count: 16), shape: [4, 4])
+      func counts(_ body: () throws -> Void) throws -> EngineCounters {
+        EngineStatistics.reset()
+        try body()
+        return EngineStatistics.counters
+      }
+      let first = try counts { _ = try (exp(x) * x).scalars() }
+      guard first.planLookups == 2, first.planMisses == 2 else { throw Failure() }
+      let again = try counts {
+        let kept = exp(exp(x) * x)
+        _ = try (kept * exp(exp(x))).scalars()
+        guard try kept.scalars().count == 16 else { throw Failure() }
+      }
+      guard again.planLookups == 6, again.planMisses == 0 else { throw Failure() }
+      let other = try counts { _ = try sqrt(exp(x)).scalars() }
+      guard other.planLookups == 2, other.planMisses == 1 else { throw Failure() }
+    }
+  }
+
+  @Test("Outside a step what is read for the last time makes room for what follows")
+  func roomOutsideSteps() async {
+    await #expect(processExitsWith: .success) {
+      let count = 1 << 16
+      var x = try Tensor([Float](repeating: 0.5, count: count), shape: [count])
+      let first = x
+      for _ in 0..<20 { x = exp(-x) * first }
+      let values: [Float] = try x.scalars()
+      var expected: Float = 0.5
+      for _ in 0..<20 { expected = exp(-expected) * 0.5 }
+      guard values.allSatisfy({ abs($0 - expected) < 1e-6 }),
+        EngineStatistics.counters.bytesPlanned <= 3 * 4 * count || Arena.isExact
+      else { throw Failure() }
     }
   }
 

@@ -69,8 +69,8 @@ struct UpdateOrderTests {
     let mean = try Variable([0, 0] as [Float], shape: [2])
     let variance = try Variable([1, 1] as [Float], shape: [2])
     let weight = try Variable([1] as [Float], shape: [1])
-    let update = try ParameterUpdate(
-      .sgd, [ParameterUpdate.Range(variable: weight, states: [nil])], on: Device.current)
+    let update = try ParameterUpdate<SGDRule>(
+      [UpdateRange(variable: weight, states: [nil])], on: Device.current)
     func train(_ factor: Float) throws {
       try step {
         let scale = try Tensor([factor])
@@ -79,9 +79,8 @@ struct UpdateOrderTests {
           return (weight.tensor * scale).sum()
         }
         try update.run(gradients, maximumNorm: 0) { _ in
-          .sgd(
-            ParameterUpdate.SGD(
-              rate: 1, momentum: 0, dampening: 0, decay: 0, isNesterov: false, isFirst: true))
+          SGDRule(
+            rate: 1, momentum: 0, dampening: 0, decay: 0, isNesterov: false, isFirst: true)
         }
       }
     }

@@ -50,7 +50,7 @@ struct PlanAgreementTests {
   /// How much the element at a place counts: a sum that permutations change.
   private func placeWeight(_ index: Int) -> Double { Double((index * 7919) % 101) / 101 - 0.4 }
 
-  private func expectAgreement(
+  func expectAgreement(
     _ make: () -> any SpaceModel, image: ImageShape,
     decisions: (SearchSpace) -> [String: Decision]
   ) throws {
@@ -66,11 +66,11 @@ struct PlanAgreementTests {
     #expect(full.launches < none.launches)
   }
 
-  private func mixture(_ space: SearchSpace) -> [String: Decision] {
+  func mixture(_ space: SearchSpace) -> [String: Decision] {
     Dictionary(
       uniqueKeysWithValues: space.choices.map { choice in
         let all = Array(choice.candidateNames.indices)
-        guard choice.kind == .layer else { return (choice.key, Decision(.fixed, active: all)) }
+        guard choice.kind != .input else { return (choice.key, Decision(.fixed, active: all)) }
         let weights = softmax(
           Tensor(ones: [all.count]) * Float(choice.key.utf8.count % 3))
         return (choice.key, Decision(.fixed, active: all, weights: weights))

@@ -51,7 +51,7 @@ private final class SubsetNet: Module, Layer {
 struct RehearsalTests {
   /// Rehearses sampled paths of a net, then trains and evaluates random ones: nothing may be planned
   /// and no arena may grow.
-  private static func expectSteadyState(
+  static func expectSteadyState(
     _ net: some Layer, image: ImageShape, classes: Int, steps: Int, launches: Int
   ) throws {
     let space = try SearchSpace(of: net, input: [image.channels, image.height, image.width])
@@ -77,7 +77,8 @@ struct RehearsalTests {
     }
     let before = try contents()
     try search.rehearse(
-      strategy, batches: [(4, nil), (3, nil)], evaluations: [6, 5], makeBatch: batch)
+      strategy, batches: [(4, nil), (3, nil)], evaluations: [6, 5], recalibrations: [7],
+      makeBatch: batch)
     guard try contents() == before else { fatalError("the rehearsal changed weights") }
     EngineStatistics.reset()
     for number in 0..<steps {
@@ -89,8 +90,11 @@ struct RehearsalTests {
       guard number % 2 == 1 else { continue }
       let images = try batch(number % 4 == 1 ? 6 : 5)
       let decisions = space.sampledDecisions(search.randomArchitecture())
+      for number in 1...2 {
+        try search.recalibrate(decisions, number: number) { try batch(7) }
+      }
       let result = try step(random: random) {
-        Mode.with(.supernetEvaluation) { search.evaluate(decisions, images) }
+        Mode.with(.evaluation) { search.evaluate(decisions, images) }
       }
       guard try result.loss.item().isFinite else { fatalError("the loss is not finite") }
     }

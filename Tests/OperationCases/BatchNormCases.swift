@@ -44,7 +44,7 @@ extension OperationCases {
           },
         ]
       }
-    } + [
+    } + ghost + [
       OperationCase(
         "batch_norm/far from zero", [OperationInput([4, 5, 4, 4], .uniform(100, 101))],
         // A float32 mean near 100 is off by up to 2⁻¹⁸, which is 111 units of a deviation of 0.29.
@@ -57,4 +57,28 @@ extension OperationCases {
         differentiable: []
       ) { [EspalierTensor.batchNorm($0[0])] },
     ]
+
+  /// Ghost batches: two equal groups, three with a smaller last one, vectors.
+  private static let ghost: [OperationCase] = [
+    ([4, 16, 3, 3], 2), ([7, 5, 4, 3], 3), ([10, 7], 4),
+  ].flatMap { (shape: Shape, size: Int) in
+    [true, false].map { isAffine in
+      let channels: Shape = [shape[1]]
+      let count = (shape[0] + size - 1) / size
+      return OperationCase(
+        "batch_norm/ghost \(shape) by \(size)\(isAffine ? " affine" : "")",
+        [OperationInput(shape, .uniform(-1, 2))]
+          + (isAffine
+            ? [OperationInput(channels, .uniform(0.5, 1.5)), OperationInput(channels)] : []),
+        torch: "torch.cat([F.batch_norm(g, None, None, \(isAffine ? "x[1], x[2]" : "None, None"), "
+          + "True, 0.1, f32(1e-5)) for g in torch.chunk(x[0], \(count))])",
+        .relative, flops: 8 * shape.count
+      ) {
+        [
+          ghostBatchNorm(
+            $0[0], groupSize: size, gamma: isAffine ? $0[1] : nil, beta: isAffine ? $0[2] : nil)
+        ]
+      }
+    }
+  }
 }

@@ -118,7 +118,7 @@ public final class InputChoice: Module, Mutable {
   }
 
   /// Whether the model has asked for the chosen inputs one by one.
-  private var isReadOneByOne = false
+  private(set) var isReadOneByOne = false
 
   /// All inputs where which are taken is data; else every set that may be taken, or, where there are
   /// more than 63, neighbours of every number.

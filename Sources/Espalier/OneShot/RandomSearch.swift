@@ -27,20 +27,7 @@ public final class RandomSearch: SearchStrategy {
   /// Uniform.
   public func probabilities() throws -> [String: [Double]] {
     guard let space else { preconditionFailure("RandomSearch: prepare(_:) comes first") }
-    return Dictionary(
-      uniqueKeysWithValues: space.choices.map { choice in
-        let count = choice.candidateNames.count
-        switch choice.kind {
-        case .layer:
-          let allowed = Set(space.drawable(choice.key, count))
-          return (
-            choice.key, (0..<count).map { allowed.contains($0) ? 1 / Double(allowed.count) : 0 }
-          )
-        case .input:
-          let share = choice.chosenCount.map { Double($0) / Double(count) } ?? 0.5
-          return (choice.key, [Double](repeating: share, count: count))
-        }
-      })
+    return space.uniformProbabilities
   }
 
   /// The first one drawn, or the best one evaluated.
@@ -53,13 +40,9 @@ public final class RandomSearch: SearchStrategy {
   public func finish(_ search: SearchContext, evaluate: CandidateEvaluator) throws
     -> [String: ResolvedChoice]
   {
-    var bestScore = -Double.infinity
-    for _ in 0..<max(1, search.evaluations) {
-      let candidate = search.randomArchitecture()
-      let score = try evaluate(candidate)
-      if score > bestScore { (best, bestScore) = (candidate, score) }
-    }
-    return try architecture()
+    let found = try search.bestRandomArchitecture(evaluate)
+    best = found
+    return found
   }
 }
 

@@ -4,11 +4,14 @@ extension SearchContext {
   /// - Parameters:
   ///   - batches: Sizes of a training and a validation batch that occur together.
   ///   - evaluations: Sizes of evaluation batches.
+  ///   - recalibrations: Sizes of batches that make batch-norm statistics; none where evaluation
+  ///     batches make their own.
   ///   - progress: Told how many of how many passes are planned.
   ///   - makeBatch: A batch of any content and the given size.
   func rehearse(
     _ strategy: any SearchStrategy, batches: [(training: Int, validation: Int?)],
-    evaluations: [Int], progress: (_ done: Int, _ count: Int) -> Void = { _, _ in },
+    evaluations: [Int], recalibrations: [Int] = [],
+    progress: (_ done: Int, _ count: Int) -> Void = { _, _ in },
     makeBatch: @escaping (Int) throws -> TensorBatch
   ) throws {
     let steps = batches.map { sizes in
@@ -21,17 +24,24 @@ extension SearchContext {
     let evaluations = evaluations.map { size in
       { () throws -> StepResult in
         let batch = try makeBatch(size)
-        let result = Mode.with(.supernetEvaluation) {
+        let result = Mode.with(recalibrations.isEmpty ? .supernetEvaluation : .evaluation) {
           self.evaluate(self.space.sampledDecisions(self.randomArchitecture()), batch)
         }
         try self.objective.requireSelectionMetric(among: Array(result.metrics.keys))
         return result
       }
     }
+    let recalibrations = recalibrations.map { size in
+      {
+        let decisions = self.space.sampledDecisions(self.randomArchitecture())
+        try self.recalibrate(decisions, number: 1) { try makeBatch(size) }
+      }
+    }
     // What a rehearsed step draws and concludes has not happened.
     let (savedGenerator, savedState) = (generator, strategy.state)
     try space.rehearse(
-      (steps + evaluations).map { pass in { _ = try EspalierTensor.step { try pass() } } },
+      (steps + evaluations).map { pass in { _ = try EspalierTensor.step { try pass() } } }
+        + recalibrations,
       progress: progress)
     generator = savedGenerator
     try strategy.restore(savedState, in: self)

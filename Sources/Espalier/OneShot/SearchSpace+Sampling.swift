@@ -11,24 +11,39 @@ extension SearchSpace {
   /// no input choice takes are left out.
   public func randomArchitecture(_ generator: inout SeededGenerator) -> [String: ResolvedChoice] {
     var result: [String: ResolvedChoice] = [:]
-    for choice in choices {
-      let count = choice.candidateNames.count
-      switch choice.kind {
-      case .layer:
-        let allowed = drawable(choice.key, count)
-        result[choice.key] = ResolvedChoice(
-          active: [allowed[Int.random(in: 0..<allowed.count, using: &generator)]])
-      case .input:
-        if let chosen = choice.chosenCount {
-          let order = Array(0..<count).shuffled(using: &generator)
-          result[choice.key] = ResolvedChoice(active: Array(order.prefix(chosen)))
-        } else {
-          result[choice.key] = ResolvedChoice(
-            active: (0..<count).filter { _ in Bool.random(using: &generator) })
-        }
-      }
-    }
+    for choice in choices { result[choice.key] = randomChoice(choice, &generator) }
     return withoutUnusedEdges(result)
+  }
+
+  /// A uniformly random choice, whatever the others are.
+  func randomChoice(_ choice: ChoiceDescription, _ generator: inout SeededGenerator)
+    -> ResolvedChoice
+  {
+    let count = choice.candidateNames.count
+    guard choice.kind == .input else {
+      let allowed = drawable(choice.key, count)
+      return ResolvedChoice(active: [allowed[Int.random(in: 0..<allowed.count, using: &generator)]])
+    }
+    guard let chosen = choice.chosenCount else {
+      return ResolvedChoice(active: (0..<count).filter { _ in Bool.random(using: &generator) })
+    }
+    let order = Array(0..<count).shuffled(using: &generator)
+    return ResolvedChoice(active: Array(order.prefix(chosen)))
+  }
+
+  /// How probable each candidate of each key is in `randomArchitecture`, before edges are left out.
+  var uniformProbabilities: [String: [Double]] {
+    Dictionary(
+      uniqueKeysWithValues: choices.map { choice in
+        let count = choice.candidateNames.count
+        guard choice.kind == .input else {
+          let allowed = Set(drawable(choice.key, count))
+          let share = 1 / Double(allowed.count)
+          return (choice.key, (0..<count).map { allowed.contains($0) ? share : 0 })
+        }
+        let share = choice.chosenCount.map { Double($0) / Double(count) } ?? 0.5
+        return (choice.key, [Double](repeating: share, count: count))
+      })
   }
 
   /// Candidates that sampling draws: all, but on an edge that an input choice can leave out none that

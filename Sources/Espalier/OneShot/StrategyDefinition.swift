@@ -16,8 +16,10 @@ public struct StrategyDefinition: Sendable {
     DARTS.definition,
     ENAS.definition,
     FBNet.definition,
+    PathDropout.definition,
     ProxylessNAS.definition,
     RandomSearch.definition,
+    SPOS.definition,
   ]
 
   /// The strategy of a name.

@@ -105,12 +105,7 @@ public final class DARTSSpace: Module, SpaceModel {
       throw SettingError(
         name: "channels", value: "\(configuration.channels)", expected: "an even number")
     }
-    let smallest = min(settings.image.height, settings.image.width)
-    guard smallest >= 8 else {
-      throw SettingError(
-        name: "image", value: "\(settings.image.height)x\(settings.image.width)",
-        expected: "at least 8x8 pixels for two reductions")
-    }
+    try settings.requireImage(atLeast: 8, for: "two reductions")
     return DARTSSpace(
       image: settings.image, classes: settings.classes, configuration: configuration)
   }

@@ -37,11 +37,7 @@ public final class MNISTSpace: Module, SpaceModel {
 
   private static func make(_ settings: SpaceSettings) throws(SettingError) -> any SpaceModel {
     let image = settings.image
-    guard min(image.height, image.width) >= 2 else {
-      throw SettingError(
-        name: "image", value: "\(image.height)x\(image.width)",
-        expected: "at least 2x2 pixels for the pooling")
-    }
+    try settings.requireImage(atLeast: 2, for: "the pooling")
     return MNISTSpace(image: image, classes: settings.classes)
   }
 }

@@ -20,6 +20,15 @@ public struct SpaceSettings: Sendable {
     throws(SettingError) -> Int
   { try values.integer(name, default: fallback, in: range) }
 
+  /// Throws where an image is too small.
+  func requireImage(atLeast side: Int, for what: String) throws(SettingError) {
+    guard min(image.height, image.width) >= side else {
+      throw SettingError(
+        name: "image", value: "\(image.height)x\(image.width)",
+        expected: "at least \(side)x\(side) pixels for \(what)")
+    }
+  }
+
   /// A number by name.
   public func number(_ name: String, default fallback: Double, in range: ClosedRange<Double>)
     throws(SettingError) -> Double
@@ -101,6 +110,8 @@ public struct SpaceDefinition: Sendable {
   public static let all: [SpaceDefinition] = [
     MNISTSpace.definition,
     DARTSSpace.definition,
+    NASBench201Space.definition,
+    NASBenchMacroSpace.definition,
   ]
 
   /// The space of a name.

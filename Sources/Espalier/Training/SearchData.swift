@@ -6,6 +6,9 @@ struct SearchData {
   let validation: DataLoader?
   /// Loaders over the images that evaluations look at, each from the beginning.
   let makeEvaluation: () -> DataLoader
+  /// Loaders over the training images that make an evaluation's batch-norm statistics, in batches of
+  /// one size; nil where each evaluation batch makes its own.
+  let makeRecalibration: (() -> DataLoader)?
 
   /// Splits the training images after a seeded shuffle; the test set is not looked at.
   ///
@@ -28,11 +31,14 @@ struct SearchData {
     training = loader(first, seed: options.seed)
     validation = second.isEmpty ? nil : loader(second, seed: options.seed &+ 1)
     let held = Array((second.isEmpty ? first : second).prefix(options.evaluationImages))
-    makeEvaluation = {
+    func plain(_ indices: [Int], dropsLast: Bool) -> DataLoader {
       DataLoader(
-        set, indices: held, batchSize: options.batchSize, transforms: [normalize],
-        seed: options.seed, shuffles: false)
+        set, indices: indices, batchSize: options.batchSize, transforms: [normalize],
+        seed: options.seed, shuffles: false, dropsLast: dropsLast)
     }
+    makeEvaluation = { plain(held, dropsLast: false) }
+    let seen = Array(first.prefix(options.recalibrationImages))
+    makeRecalibration = seen.isEmpty ? nil : { plain(seen, dropsLast: true) }
   }
 }
 

@@ -21,6 +21,8 @@ public struct SearchOptions {
   /// Makes further networks of the space, for strategies whose network changes or that train two, and
   /// for costs in the network that is retrained.
   public var makeNetwork: NetworkMaker?
+  /// The largest costs that the result may have.
+  public var limits = CostLimits()
   /// Loss and metrics.
   public var objective = Objective.classification()
   /// Augmentation of training images, before normalisation.
@@ -29,6 +31,9 @@ public struct SearchOptions {
   public var evaluations = 100
   /// Validation images that an evaluation looks at, at most.
   public var evaluationImages = 1000
+  /// Training images, in whole batches, over which each evaluated architecture's batch-norm
+  /// statistics are made first; 0: each evaluation batch is normalised by its own.
+  public var recalibrationImages = 1024
   /// Whether random architectures are evaluated beside the result.
   public var reportsBaseline = true
   /// Steps between checkpoints; there is one at the end of each epoch too.

@@ -43,7 +43,8 @@ final class SearchTask: TrainingTask {
     }
     try search.rehearse(
       strategy, batches: batches, evaluations: data.makeEvaluation().batchSizes,
-      progress: planning, makeBatch: data.training.zeros)
+      recalibrations: data.makeRecalibration?().batchSizes ?? [], progress: planning,
+      makeBatch: data.training.zeros)
   }
 
   func step(_ batch: Batch, at position: TrainingPosition) throws -> StepResult {

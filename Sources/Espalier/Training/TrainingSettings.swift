@@ -44,7 +44,10 @@ extension SearchOptions {
   public static func settings(_ augmentation: ImageAugmentation? = nil) -> [SettingDescription] {
     SettingDescription.common + SettingDescription.training(augmentation) + [
       SettingDescription(
-        "evaluation_images", "1000", "validation images that an evaluation looks at, at most")
+        "evaluation_images", "1000", "validation images that an evaluation looks at, at most"),
+      SettingDescription(
+        "recalibration_images", "1024",
+        "training images that make an evaluation's batch-norm statistics; 0: its own batches do"),
     ]
   }
 
@@ -60,6 +63,8 @@ extension SearchOptions {
     evaluations = try values.integer("evaluations", default: evaluations, in: 0...1_000_000)
     evaluationImages = try values.integer(
       "evaluation_images", default: evaluationImages, in: 1...Int.max)
+    recalibrationImages = try values.integer(
+      "recalibration_images", default: recalibrationImages, in: 0...Int.max)
     schedule = .cosine(
       try values.number("learning_rate", default: 0.025, in: 0...100),
       to: try values.number("final_learning_rate", default: 0.001, in: 0...100))

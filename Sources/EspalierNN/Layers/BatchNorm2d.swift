@@ -1,7 +1,7 @@
 /// Batch normalisation of `[N, C, H, W]` over N, H and W (arXiv:1502.03167).
 ///
-/// Training: by the batch's biased variance, and running statistics move by `momentum` towards the
-/// batch's (unbiased variance) where the mode says so. Evaluation: by the running statistics, or by
+/// Training: by the batch's biased variance, and running statistics move by `momentum`, or by the
+/// mode's, towards the batch's (unbiased variance) where the mode says so. Evaluation: by the running statistics, or by
 /// the batch's where none are kept. γ starts at 1, β at 0.
 public final class BatchNorm2d: Module, Layer {
   /// γ `[C]`, or nil.
@@ -55,11 +55,12 @@ public final class BatchNorm2d: Module, Layer {
         beta: bias?.value, epsilon: epsilon)
     }
     var running: (mean: Variable, variance: Variable)?
-    if mode.isTraining && mode.updatesStatistics, let runningMean, let runningVariance {
+    if mode.updatesStatistics, let runningMean, let runningVariance {
       running = (runningMean.variable, runningVariance.variable)
     }
-    return batchNorm(
-      x, gamma: weight?.value, beta: bias?.value, running: running, momentum: momentum,
-      epsilon: epsilon)
+    return ghostBatchNorm(
+      x, groupSize: mode.isTraining ? mode.ghostBatchSize ?? .max : .max, gamma: weight?.value,
+      beta: bias?.value, running: running,
+      momentum: mode.statisticsMomentum ?? momentum, epsilon: epsilon)
   }
 }

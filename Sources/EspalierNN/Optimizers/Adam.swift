@@ -8,7 +8,7 @@ public final class Adam: Optimizer {
   private let epsilon: Float
   private let weightDecay: Float
   private let isDecoupled: Bool
-  private let engine: UpdateEngine
+  private let engine: UpdateEngine<AdamRule>
 
   /// An optimizer of some parameters.
   ///
@@ -39,7 +39,7 @@ public final class Adam: Optimizer {
     self.weightDecay = weightDecay
     isDecoupled = decoupledDecay
     engine = try UpdateEngine(
-      .adam, groups, states: ["exp_avg", "exp_avg_sq"], maximumNorm: clipNorm ?? 0,
+      groups, states: ["exp_avg", "exp_avg_sq"], maximumNorm: clipNorm ?? 0,
       absentGradients: absentGradients)
   }
 
@@ -55,11 +55,10 @@ public final class Adam: Optimizer {
           Float((1 - Foundation.pow(betas.1, Double(step))).squareRoot())
         )
       }
-      return .adam(
-        ParameterUpdate.Adam(
-          rate: group.learningRate ?? learningRate, betas: betas, epsilon: epsilon,
-          decay: group.weightDecay ?? weightDecay, corrections: corrections,
-          isDecoupled: isDecoupled))
+      return AdamRule(
+        rate: group.learningRate ?? learningRate, betas: betas, epsilon: epsilon,
+        decay: group.weightDecay ?? weightDecay, corrections: corrections,
+        isDecoupled: isDecoupled)
     }
   }
 

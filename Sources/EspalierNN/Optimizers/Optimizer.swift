@@ -51,7 +51,7 @@ public struct OptimizerState {
 }
 
 /// What all optimizers share: groups, state and the fused update.
-final class UpdateEngine {
+final class UpdateEngine<Rule: UpdateRule> {
   private let groups: [ParameterGroup]
   private let groupOf: [Int]
   /// What the device will have counted when all updates have run, unless they are stopped.
@@ -59,7 +59,7 @@ final class UpdateEngine {
   /// How often the flag had been found raised when `steps` was right.
   private var findings: Int
   private let states: [(name: String, variables: [Variable])]
-  private let update: ParameterUpdate
+  private let update: ParameterUpdate<Rule>
   private let maximumNorm: Float
   private let claim: StorageClaim
 
@@ -67,7 +67,7 @@ final class UpdateEngine {
   ///   - names: What the rule's states are called, in its order; nil for one that is not kept.
   ///   - maximumNorm: 0 is no limit.
   init(
-    _ rule: ParameterUpdate.Rule, _ groups: [ParameterGroup], states names: [String?],
+    _ groups: [ParameterGroup], states names: [String?],
     maximumNorm: Float, absentGradients: AbsentGradients
   ) throws(DeviceError) {
     self.groups = groups
@@ -92,24 +92,24 @@ final class UpdateEngine {
     try FlatStorage.place([], states.flatMap(\.1))
     claim = StorageClaim(parameters)
     let ranges = parameters.enumerated().map { index, parameter in
-      ParameterUpdate.Range(variable: parameter, states: slots.map { $0?[index] })
+      UpdateRange(variable: parameter, states: slots.map { $0?[index] })
     }
     update = try ParameterUpdate(
-      rule, ranges, on: parameters.first?.device ?? Device.current,
+      ranges, on: parameters.first?.device ?? Device.current,
       absentIsZero: absentGradients == .zero)
     findings = update.flag.findings
   }
 
-  /// Runs one update; `numbers` gives what the rule takes by a parameter's group and step (from 1).
+  /// Runs one update; `rule` is asked by a parameter's group and step (from 1).
   func run(
     _ gradients: Gradients,
-    _ numbers: (ParameterGroup, _ step: Int) -> ParameterUpdate.Numbers
+    _ rule: (ParameterGroup, _ step: Int) -> Rule
   ) throws(DeviceError) {
     claim.check("an optimizer")
     if findings != update.flag.findings { try readSteps() }
     try update.run(gradients, maximumNorm: maximumNorm) { index in
       steps[index] += 1
-      return numbers(groups[groupOf[index]], steps[index])
+      return rule(groups[groupOf[index]], steps[index])
     }
   }
 

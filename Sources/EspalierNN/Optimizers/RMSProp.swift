@@ -6,7 +6,7 @@ public final class RMSProp: Optimizer {
   private let epsilon: Float
   private let weightDecay: Float
   private let momentum: Float
-  private let engine: UpdateEngine
+  private let engine: UpdateEngine<RMSPropRule>
 
   /// An optimizer of some parameters.
   ///
@@ -25,7 +25,7 @@ public final class RMSProp: Optimizer {
     self.weightDecay = weightDecay
     self.momentum = momentum
     engine = try UpdateEngine(
-      .rmsprop, [ParameterGroup(parameters)],
+      [ParameterGroup(parameters)],
       states: ["square_avg", centered ? "grad_avg" : nil, momentum > 0 ? "momentum_buffer" : nil],
       maximumNorm: clipNorm ?? 0,
       absentGradients: absentGradients)
@@ -34,10 +34,9 @@ public final class RMSProp: Optimizer {
   /// Applies one update.
   public func update(with gradients: Gradients) throws(DeviceError) {
     try engine.run(gradients) { group, _ in
-      .rmsprop(
-        ParameterUpdate.RMSProp(
-          rate: group.learningRate ?? learningRate, alpha: alpha, epsilon: epsilon,
-          decay: group.weightDecay ?? weightDecay, momentum: momentum))
+      RMSPropRule(
+        rate: group.learningRate ?? learningRate, alpha: alpha, epsilon: epsilon,
+        decay: group.weightDecay ?? weightDecay, momentum: momentum)
     }
   }
 

@@ -9,7 +9,7 @@ public final class SGD: Optimizer {
   private let dampening: Float
   private let weightDecay: Float
   private let isNesterov: Bool
-  private let engine: UpdateEngine
+  private let engine: UpdateEngine<SGDRule>
 
   /// An optimizer of some parameters.
   ///
@@ -44,17 +44,16 @@ public final class SGD: Optimizer {
     self.weightDecay = weightDecay
     isNesterov = nesterov
     engine = try UpdateEngine(
-      .sgd, groups, states: [momentum == 0 ? nil : "momentum_buffer"], maximumNorm: clipNorm ?? 0,
+      groups, states: [momentum == 0 ? nil : "momentum_buffer"], maximumNorm: clipNorm ?? 0,
       absentGradients: absentGradients)
   }
 
   /// Applies one update.
   public func update(with gradients: Gradients) throws(DeviceError) {
     try engine.run(gradients) { group, step in
-      .sgd(
-        ParameterUpdate.SGD(
-          rate: group.learningRate ?? learningRate, momentum: momentum, dampening: dampening,
-          decay: group.weightDecay ?? weightDecay, isNesterov: isNesterov, isFirst: step == 1))
+      SGDRule(
+        rate: group.learningRate ?? learningRate, momentum: momentum, dampening: dampening,
+        decay: group.weightDecay ?? weightDecay, isNesterov: isNesterov, isFirst: step == 1)
     }
   }
 

@@ -30,11 +30,13 @@ struct BatchNormSums: Operation {
   }
 
   func gradient(_ context: GradientContext) -> [Tensor?] {
-    secondOrder(context) { x, dy in
-      let xhat = standardized(x, Scalar(epsilon))
-      let axes = x.rank == 4 ? [0, 2, 3] : [0]
-      return stack([dy.sum(axes: axes), (dy * xhat).sum(axes: axes)])
-    }
+    secondOrder(context) { x, dy, _ in BatchNormSums.formula(x, dy, Scalar(epsilon)) }
+  }
+
+  /// The same in primitive operations.
+  static func formula(_ x: Tensor, _ dy: Tensor, _ epsilon: Scalar) -> Tensor {
+    let axes = x.rank == 4 ? [0, 2, 3] : [0]
+    return stack([dy.sum(axes: axes), (dy * standardized(x, epsilon)).sum(axes: axes)])
   }
 }
 
@@ -65,43 +67,48 @@ struct BatchNormBackward: Operation {
   }
 
   func gradient(_ context: GradientContext) -> [Tensor?] {
-    let gamma = isAffine ? context.operands[5] : nil
-    return secondOrder(context, extra: gamma.map { (5, $0) }) { x, dy in
-      let epsilon = Scalar(epsilon)
-      let axes = x.rank == 4 ? [0, 2, 3] : [0]
-      let perChannel = Shape(x.rank == 4 ? [1, x.shape[1], 1, 1] : [1, x.shape[1]])
-      let xhat = standardized(x, epsilon)
-      let inverse = rsqrt(
-        x.variance(axes: axes, correction: 0, keepingDimensions: true) + epsilon)
-      let centred =
-        dy - dy.mean(axes: axes, keepingDimensions: true)
-        - xhat * (dy * xhat).mean(axes: axes, keepingDimensions: true)
-      let plain = centred * inverse
-      return gamma.map { plain * $0.reshaped(to: perChannel) } ?? plain
+    secondOrder(context, gamma: isAffine ? 5 : nil) { x, dy, gamma in
+      BatchNormBackward.formula(x, dy, gamma, Scalar(epsilon))
     }
+  }
+
+  /// The same in primitive operations.
+  static func formula(_ x: Tensor, _ dy: Tensor, _ gamma: Tensor?, _ epsilon: Scalar) -> Tensor {
+    let axes = x.rank == 4 ? [0, 2, 3] : [0]
+    let perChannel = Shape(x.rank == 4 ? [1, x.shape[1], 1, 1] : [1, x.shape[1]])
+    let xhat = standardized(x, epsilon)
+    let inverse = rsqrt(
+      x.variance(axes: axes, correction: 0, keepingDimensions: true) + epsilon)
+    let centred =
+      dy - dy.mean(axes: axes, keepingDimensions: true)
+      - xhat * (dy * xhat).mean(axes: axes, keepingDimensions: true)
+    let plain = centred * inverse
+    return gamma.map { plain * $0.reshaped(to: perChannel) } ?? plain
   }
 }
 
-/// Gradients of a backward formula, by writing it in primitive operations and differentiating those.
-private func secondOrder(
-  _ context: GradientContext, extra: (index: Int, tensor: Tensor)? = nil,
-  _ formula: (_ x: Tensor, _ dy: Tensor) -> Tensor
+/// Gradients of a backward formula of x, dy and perhaps γ, by writing it in primitive operations and
+/// differentiating those.
+///
+/// - Parameter gamma: Which operand γ is.
+func secondOrder(
+  _ context: GradientContext, gamma: Int? = nil,
+  _ formula: (_ x: Tensor, _ dy: Tensor, _ gamma: Tensor?) -> Tensor
 ) -> [Tensor?] {
   var gradients: [Tensor?] = context.operands.map { _ in nil }
-  let sources = [context.operands[0], context.operands[1]] + (extra.map { [$0.tensor] } ?? [])
+  let indices = [0, 1] + (gamma.map { [$0] } ?? [])
   let found: [Tensor?]
   do {
     found = try gradient(
       of: {
-        (formula(context.operands[0], context.operands[1]) * context.dy).sum()
-      }, wrt: sources)
+        let operands = context.operands
+        return (formula(operands[0], operands[1], gamma.map { operands[$0] }) * context.dy).sum()
+      }, wrt: indices.map { context.operands[$0] })
   } catch {
     // Recording in a rule runs nothing, so nothing can fail; a zero here would hide that it did.
     preconditionFailure("batch_norm: \(error)")
   }
-  gradients[0] = found[0]
-  gradients[1] = found[1]
-  if let extra { gradients[extra.index] = found[2] }
+  for (index, gradient) in zip(indices, found) { gradients[index] = gradient }
   return gradients
 }
 

@@ -186,19 +186,27 @@ public func batchNorm(
   epsilon: Float = 1e-5
 ) -> Tensor {
   let moments = recordAll(ChannelMoments(), [x])
-  if let running, Recorder.current.updatesVariables {
+  if let running {
     let count = x.rank == 4 ? x.shape[0] * x.shape[2] * x.shape[3] : x.shape[0]
-    let updated = recordAll(
-      RunningUpdate(),
-      [running.mean.tensor, running.variance.tensor] + moments
-        + [NonFiniteFlag.tensor(on: x.device).cast(to: x.dtype)],
-      scalars: [Scalar(momentum), Scalar(Float(count) / Float(max(count - 1, 1)))])
-    running.mean.adopt(updated[0])
-    running.variance.adopt(updated[1])
+    move(running, towards: moments, count: count, momentum: momentum)
   }
   return normalize(
     x, mean: moments[0], variance: moments[1], gamma: gamma, beta: beta, epsilon: epsilon,
     isOfBatch: true)
+}
+
+/// Moves running statistics by `momentum` towards moments of `count` elements a channel.
+func move(
+  _ running: (mean: Variable, variance: Variable), towards moments: [Tensor], count: Int,
+  momentum: Float
+) {
+  guard Recorder.current.updatesVariables else { return }
+  let flag = NonFiniteFlag.tensor(on: moments[0].device).cast(to: moments[0].dtype)
+  let updated = recordAll(
+    RunningUpdate(), [running.mean.tensor, running.variance.tensor] + moments + [flag],
+    scalars: [Scalar(momentum), Scalar(Float(count) / Float(max(count - 1, 1)))])
+  running.mean.adopt(updated[0])
+  running.variance.adopt(updated[1])
 }
 
 /// Batch normalisation by given moments, as in evaluation.

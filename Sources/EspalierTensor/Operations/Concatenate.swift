@@ -1,5 +1,5 @@
 /// Tensors one after another along an axis.
-struct Concatenate: Operation {
+struct Concatenate: Joins {
   static let stem = "concatenate"
   static let readsPixelStride = true
   let axis: Int

@@ -3,19 +3,19 @@ import CKernels
 /// The same tensor as another value: an alias where that does, else elements of its own.
 ///
 /// What leaves a sampled choice is always a new value, even when it is its input.
-struct Copy: Operation {
+struct Copy: HandsOn {
   static let stem = "copy"
   /// Whether the result counts as needing a gradient whatever the operand is: what is planned after
   /// a sampled choice may not depend on which candidate ran.
   let carriesGradient: Bool
-  /// Whether the elements must be copied: the operand is about to be overwritten.
-  var isAlwaysCopy = false
+  /// False where the operand is about to be overwritten: then the elements are copied.
+  var mayShareMemory = true
 
   func resultTypes(_ operands: [TensorType]) -> [TensorType] { [operands[0]] }
   func requiredLayout(at index: Int) -> LayoutRequirement { .same }
 
   func emit(into builder: inout LaunchBuilder) {
-    if !isAlwaysCopy && builder.alias() { return }
+    if mayShareMemory && builder.alias() { return }
     builder.emitCopy(
       sizes: [builder.resultTypes[0].shape.count], from: [1], to: [1],
       dtype: builder.resultTypes[0].dtype)

@@ -58,7 +58,7 @@ extension Tensor {
 }
 
 /// A tensor of one value with the type and device of the operand.
-struct FillLike: Operation {
+struct FillLike: GivesConstant {
   static let stem = "fill"
   /// Whether the value is exactly zero whenever the plan runs.
   var isZero = false

@@ -1,5 +1,5 @@
 /// Every `step`-th element of a range along each axis.
-struct StridedSlice: Operation {
+struct StridedSlice: TakesPart {
   static let stem = "slice"
   static let readsPixelStride = true
   let starts: [Int]
@@ -17,6 +17,13 @@ struct StridedSlice: Operation {
         "slice: start \(starts), size \(sizes), step \(steps) leave \(shape)")
     }
     return [TensorType(Shape(sizes), operands[0].dtype)]
+  }
+
+  func firstChannel(of whole: Shape) -> Int? {
+    let isOfChannels =
+      whole.rank == 4 && steps.allSatisfy { $0 == 1 }
+      && [0, 2, 3].allSatisfy { sizes[$0] == whole[$0] }
+    return isOfChannels ? starts[1] : nil
   }
 
   func emit(into builder: inout LaunchBuilder) {

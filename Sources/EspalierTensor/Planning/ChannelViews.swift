@@ -23,9 +23,9 @@ struct ChannelViews {
     let fixed = placed.union(overwritten)
     let index = GraphIndex(graph)
     for node in graph.nodes {
-      if let concatenation = node.operation as? Concatenate, concatenation.axis == 1 {
+      if let join = node.operation as? any Joins, join.axis == 1 {
         placeParts(node, index, fixed)
-      } else if let slice = node.operation as? StridedSlice,
+      } else if let slice = node.operation as? any TakesPart,
         !overwritten.contains(node.operands[0])
       {
         view(node, slice, index, fixed)
@@ -62,14 +62,13 @@ struct ChannelViews {
   }
 
   private mutating func view(
-    _ node: Graph.Node, _ slice: StridedSlice, _ index: GraphIndex, _ fixed: Set<Int32>
+    _ node: Graph.Node, _ slice: any TakesPart, _ index: GraphIndex, _ fixed: Set<Int32>
   ) {
     let (from, to) = (node.operands[0], node.results[0])
     let (whole, part) = (index.graph.types[Int(from)], index.graph.types[Int(to)])
     guard isImage(whole), isImage(part), !fixed.contains(to), isReadStrided(to, index),
-      slice.steps.allSatisfy({ $0 == 1 }),
-      [0, 2, 3].allSatisfy({ whole.shape[$0] == part.shape[$0] })
+      let channel = slice.firstChannel(of: whole.shape)
     else { return }
-    views[to] = View(parent: from, firstChannel: slice.starts[1], isPart: false)
+    views[to] = View(parent: from, firstChannel: channel, isPart: false)
   }
 }

@@ -7,6 +7,13 @@ struct EqualRecords {
   private struct Key: Hashable {
     let operation: Int32
     let operands: [Int32]
+    let barrier: Int32
+
+    init(_ record: Record, _ operands: [Int32]) {
+      operation = record.operation
+      self.operands = operands
+      barrier = record.barrier
+    }
   }
 
   /// The first result of each kind of record.
@@ -21,18 +28,18 @@ struct EqualRecords {
     guard isMergeable(record) else { return nil }
     let own = record.firstResult..<record.firstResult + record.resultCount
     guard !own.contains(where: results.contains) else { return nil }
-    return known[Key(operation: record.operation, operands: operands)]
+    return known[Key(record, operands)]
   }
 
   /// Remembers a record whose results begin at `firstResult`.
   mutating func note(_ record: Record, _ operands: [Int32], _ firstResult: Int32) {
     guard isMergeable(record) else { return }
-    known[Key(operation: record.operation, operands: operands)] = firstResult
+    known[Key(record, operands)] = firstResult
   }
 
   /// A scalar's value is unknown here, so only operations without any can be equal.
   private func isMergeable(_ record: Record) -> Bool {
-    !record.traits.hasEffect && record.scalarCount == 0 && record.barrier == 0
+    !record.traits.hasEffect && record.scalarCount == 0
       && type(of: OperationTable.shared[record.operation]).mergesBeforeGradients
   }
 }

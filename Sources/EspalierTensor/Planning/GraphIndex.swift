@@ -10,8 +10,8 @@ struct GraphIndex {
     self.graph = graph
     var roots = Set(graph.roots)
     for (index, node) in graph.nodes.enumerated() {
-      guard node.barrier == 0 else {
-        // What stands behind a barrier is left as it is, and so is what it needs.
+      guard !node.isEnclosed else {
+        // A custom gradient's evaluation is left as it is, and so is what it needs.
         roots.formUnion(node.operands)
         continue
       }
@@ -21,10 +21,15 @@ struct GraphIndex {
     self.roots = roots
   }
 
-  /// Whether a pass may rewrite the node.
-  func isOpen(_ number: Int) -> Bool { graph.nodes[number].barrier == 0 }
+  /// Whether a pass may rewrite the node: not within a custom gradient's evaluation.
+  func isOpen(_ number: Int) -> Bool { !graph.nodes[number].isEnclosed }
 
-  /// The number of the node that makes a value; nil for one from outside or behind a barrier.
+  /// Whether no barrier stands between the nodes, so that one can do the work of all.
+  func areTogether(_ numbers: [Int]) -> Bool {
+    numbers.allSatisfy { graph.nodes[$0].barrier == graph.nodes[numbers[0]].barrier }
+  }
+
+  /// The number of the node that makes a value; nil for one from outside or out of reach.
   func maker(of value: Int32) -> Int? { makers[value] }
 
   /// The numbers of the nodes that use a value, in order.

@@ -198,10 +198,10 @@ struct Layouter {
     func isNarrow(_ v: Int32) -> Bool { graph.types[Int(v)].dtype == .float32 }
     var wide: [Int32: Int32] = [:]
     var narrowOf: [Int32: Int32] = [:]
-    func convert(_ from: Int32, _ to: Int32, widen: Bool, backward: Bool) -> Graph.Node {
+    func convert(_ from: Int32, _ to: Int32, widen: Bool, for node: Graph.Node) -> Graph.Node {
       Graph.Node(
         operation: Widen(isWidening: widen), operands: [from], results: [to], scalars: [],
-        isBackward: backward, origin: -1)
+        isBackward: node.isBackward, origin: -1, barrier: node.barrier)
     }
     let outside = Set(graph.operands + graph.upstream.compactMap { $0 })
     let inside = Set(graph.roots)
@@ -213,7 +213,7 @@ struct Layouter {
           let new = graph.makeValue(graph.types[Int(v)])
           wide[v] = new
           narrowOf[new] = v
-          nodes.append(convert(v, new, widen: true, backward: node.isBackward))
+          nodes.append(convert(v, new, widen: true, for: node))
         }
         node.operands[k] = wide[v].unsafelyUnwrapped
       }
@@ -228,12 +228,12 @@ struct Layouter {
       let targets = node.operation.effectTargets.map { node.operands[$0] }
       nodes.append(node)
       for v in narrowed {
-        nodes.append(convert(wide[v].unsafelyUnwrapped, v, widen: false, backward: node.isBackward))
+        nodes.append(convert(wide[v].unsafelyUnwrapped, v, widen: false, for: node))
       }
       for (index, target) in targets.enumerated() {
         // Narrow into the variable; what reads the new contents here reads the wide ones.
         if let original = narrowOf[target] {
-          nodes.append(convert(target, original, widen: false, backward: node.isBackward))
+          nodes.append(convert(target, original, widen: false, for: node))
           wide[node.results[index]] = target
           narrowOf[target] = original
         }

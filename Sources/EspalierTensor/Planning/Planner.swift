@@ -103,6 +103,7 @@ struct Planner {
           scalarCount: outer.scalarCount, traits: outer.traits, barrier: outer.barrier))
     }
     let forwardCount = symbolic.records.count
+    symbolic.barrier = symbolic.records.last?.barrier ?? 0
     let local = { (number: Int32) in map[number].unsafelyUnwrapped }
     var upstream: [Int32?] = block.results.map { _ in nil }
     var gradients: [Int32?] = block.operands.map { _ in nil }

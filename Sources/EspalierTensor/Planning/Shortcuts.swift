@@ -30,7 +30,9 @@ extension Graph {
     /// What a value is a copy of.
     func source(_ value: Int32) -> Int32 {
       var value = value
-      while let maker = makers[value], (nodes[maker].operation as? Copy)?.isAlwaysCopy == false {
+      while let maker = makers[value],
+        (nodes[maker].operation as? any HandsOn)?.mayShareMemory == true
+      {
         value = nodes[maker].operands[0]
       }
       return value
@@ -43,7 +45,9 @@ extension Graph {
       guard from != result, !written.contains(from) else { continue }
       if let operand = operands.firstIndex(of: from) {
         found.results[index] = .operand(operand)
-      } else if let maker = makers[from], (nodes[maker].operation as? FillLike)?.isZero == true {
+      } else if let maker = makers[from],
+        (nodes[maker].operation as? any GivesConstant)?.isZero == true
+      {
         found.results[index] = .zero
       } else if let maker = makers[from], !nodes[maker].operation.hasEffect,
         roots.insert(from).inserted

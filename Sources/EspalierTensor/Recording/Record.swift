@@ -9,9 +9,9 @@ struct Record {
   var firstScalar: Int32
   var scalarCount: Int32
   var traits: OperationTraits
-  /// Records of one number stand between two barriers; 0 is what stands behind none.
+  /// How many barriers the record stands behind: an odd number within a custom gradient's evaluation.
   ///
-  /// No pass merges them with others or moves work across.
+  /// Records are merged, fused and reordered only with records of the same number.
   var barrier: Int32 = 0
   /// Whether a record with an effect has run.
   var hasRun = false
@@ -34,7 +34,7 @@ struct OperationTraits {
 
   init<O: Operation>(_ operation: O, operandCount: Int) {
     hasEffect = operation.hasEffect
-    carriesGradient = (operation as? Copy)?.carriesGradient ?? false
+    carriesGradient = (operation as? any HandsOn)?.carriesGradient ?? false
     for k in 0..<min(operandCount, 32) where operation.isDifferentiable(at: k) {
       differentiable |= 1 << UInt32(k)
     }

@@ -1,3 +1,5 @@
+import Synchronization
+
 /// The open record of one thread.
 ///
 /// Tensor functions append to it; `Executor` plans and runs what is needed of it.
@@ -11,14 +13,8 @@ final class Recorder {
     case planning
   }
 
-  nonisolated(unsafe) private static var lastEpoch: UInt64 = 0
-  private static let epochLock = Lock()
-  static func nextEpoch() -> UInt64 {
-    epochLock.with {
-      lastEpoch += 1
-      return lastEpoch
-    }
-  }
+  private static let lastEpoch = Atomic<UInt64>(0)
+  static func nextEpoch() -> UInt64 { lastEpoch.wrappingAdd(1, ordering: .relaxed).newValue }
 
   let kind: Kind
   /// What is known of operations recorded before.
@@ -41,7 +37,6 @@ final class Recorder {
   var pendingEffects: ContiguousArray<Int32> = []
   /// What `Record.barrier` says of what is recorded now.
   var barrier: Int32 = 0
-  private var lastBarrier: Int32 = 0
   /// While a custom gradient is recorded: values of the outer open record that were used, with the
   /// place they have there.
   var captured: [(value: Value, epoch: UInt64, number: Int32)]?
@@ -84,10 +79,9 @@ final class Recorder {
 
   /// Runs `body` with its records between two barriers.
   func betweenBarriers<R>(_ body: () -> R) -> R {
-    let outer = barrier
-    lastBarrier += 1
-    barrier = lastBarrier
-    defer { barrier = outer }
+    precondition(barrier % 2 == 0, "a custom gradient is evaluated inside another's evaluation")
+    barrier += 1
+    defer { barrier += 1 }
     return body()
   }
 
@@ -149,6 +143,6 @@ final class Recorder {
     device = nil
     (biasedOutputs, updatesVariables, gradientDepth) = (0, true, 0)
     (randomCount, randomSeed, randomStep) = (0, 0, 0)
-    (barrier, lastBarrier) = (0, 0)
+    barrier = 0
   }
 }

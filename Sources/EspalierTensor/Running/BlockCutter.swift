@@ -4,6 +4,11 @@ struct BlockCutter {
   private let demanded: [Int32]
   private let gradient: GradientRequest?
   private let room: FlushRoom
+  /// Outside a step each record is a block: what was recorded between two reads, and which of its
+  /// values still have a handle, is then no part of a key.
+  ///
+  /// The reference keeps records together, so that nothing is rounded between them.
+  private let cutsEveryRecord: Bool
 
   init(
     _ recorder: Recorder, demanded: [Int32], gradient: GradientRequest?, room: FlushRoom
@@ -12,6 +17,7 @@ struct BlockCutter {
     self.demanded = demanded
     self.gradient = gradient
     self.room = room
+    cutsEveryRecord = recorder.kind == .immediate && Planning.option != .reference
   }
 
   /// Fills `room` with the blocks.
@@ -52,7 +58,6 @@ struct BlockCutter {
     room.clearBlocks()
     var mark = 0
     var current = BlockSpan()
-    // The number of the block in which a value was seen last.
     let seenIn = room.seenIn
     seenIn.begin(recorder.values.count)
     room.blockOf.begin(recorder.values.count)
@@ -76,7 +81,7 @@ struct BlockCutter {
       }
       let record = recorder.records[Int(index)]
       let device = recordDevice(record)
-      if device != current.device { close(before: place) }
+      if device != current.device || cutsEveryRecord { close(before: place) }
       current.device = device
       let block = Int32(room.blocks.count)
       for k in record.operandRange {
@@ -109,6 +114,11 @@ struct BlockCutter {
     for value in demanded { isResult.insert(value) }
     for value in recorder.handed { isResult.insert(value) }
     if let gradient { isResult.insert(gradient.loss) }
+    if cutsEveryRecord {
+      for index in room.records {
+        for r in recorder.records[Int(index)].resultRange { isResult.insert(r) }
+      }
+    }
     for (index, block) in room.blocks.enumerated() {
       for operand in room.operands[block.operands] where room.blockOf[operand] != Int32(index) {
         isResult.insert(operand)

@@ -30,7 +30,7 @@ enum Executor {
     let option: Planning = Planning.option == .reference ? .reference : .none
     _ = try Planning.$option.withValue(option) {
       Result { () throws(DeviceError) in
-        try execute(recorder, demanded: demanded, gradient: nil, isCached: false)
+        try execute(recorder, demanded: demanded, gradient: nil)
       }
     }.get()
     recorder.clear()
@@ -52,15 +52,14 @@ enum Executor {
   /// - Returns: Where the gradients of the request's sources lie; nil where there is none.
   @discardableResult
   static func execute(
-    _ recorder: Recorder, demanded: [Int32], gradient: GradientRequest?, isCached: Bool = true
+    _ recorder: Recorder, demanded: [Int32], gradient: GradientRequest?
   ) throws(DeviceError) -> [Slice?] {
     let result = Engine.shared.lock.with { () -> Result<[Slice?], DeviceError> in
       do throws(DeviceError) {
         let room = Engine.shared.room
         BlockCutter(recorder, demanded: demanded, gradient: gradient, room: room).cut()
         if room.blocks.isEmpty { return .success(gradient?.sources.map { _ in nil } ?? []) }
-        var flush = Flush(
-          recorder, room, demanded: demanded, gradient: gradient, isCached: isCached)
+        var flush = Flush(recorder, room, demanded: demanded, gradient: gradient)
         return .success(try flush.run())
       } catch { return .failure(error) }
     }

@@ -4,7 +4,6 @@ struct Flush {
   private let room: FlushRoom
   private let demanded: [Int32]
   private let gradient: GradientRequest?
-  private let isCached: Bool
   private let engine = Engine.shared
   private let option = Planning.option
 
@@ -17,14 +16,12 @@ struct Flush {
 
   /// A flush of the blocks that lie in `room`.
   init(
-    _ recorder: Recorder, _ room: FlushRoom, demanded: [Int32], gradient: GradientRequest?,
-    isCached: Bool
+    _ recorder: Recorder, _ room: FlushRoom, demanded: [Int32], gradient: GradientRequest?
   ) {
     self.recorder = recorder
     self.room = room
     self.demanded = demanded
     self.gradient = gradient
-    self.isCached = isCached
     memory = FlushMemory(recorder, room)
   }
 
@@ -58,20 +55,15 @@ struct Flush {
   // MARK: Plans
 
   private mutating func plan(_ span: BlockSpan) -> Plan {
-    guard isCached else { return makePlan(span) }
     let key = PlanKey(span, of: recorder, room, option)
     counters.planLookups += 1
     if let plan = engine.plans.plan(key) { return plan }
     if !engine.isRehearsing { counters.planMisses += 1 }
-    let plan = makePlan(span)
+    let plan = Planner(option: option, abilities: span.device.planningAbilities)
+      .plan(room.block(span), of: recorder)
     counters.planSeconds += plan.seconds
     engine.plans.insert(plan, key)
     return plan
-  }
-
-  private func makePlan(_ span: BlockSpan) -> Plan {
-    Planner(option: option, abilities: span.device.planningAbilities)
-      .plan(room.block(span), of: recorder)
   }
 
   // MARK: Memory
@@ -155,7 +147,9 @@ struct Flush {
     let device = room.blocks[call.block].device
     try memory.resolveSpaces(call.block, plan)
     for binding in schedule.upstream[call.upstream] {
-      room.spaces[plan.upstreamSpace(binding.index)] = try memory.space(binding.place, device)
+      let space = plan.upstreamSpace(binding.index)
+      room.spaces[space] = try memory.space(binding.place, device)
+      if case .absent = binding.place { room.isAbsent[space] = true }
     }
     for binding in schedule.targets[call.targets] {
       room.spaces[plan.gradientSpace(binding.index)] = try memory.space(binding.place, device)

@@ -54,6 +54,8 @@ struct FlushMemory {
   // MARK: Layout
 
   /// Stacks frames and results that only this flush reads, in record order.
+  ///
+  /// Outside a step such results lie among the rows, until they were read for the last time.
   mutating func layOut(_ plans: [Plan], outliving: [Int32]) throws(DeviceError) {
     room.places.begin(recorder.values.count)
     room.outlives.begin(recorder.values.count)
@@ -75,10 +77,15 @@ struct FlushMemory {
         }
         if room.outlives.contains(number) { continue }
         room.places[number] =
-          Arena.isExact
-          ? try own(value.type, block.device)
-          : .arena(regions[index].stack.push(value.type.byteCount))
+          if recorder.kind == .immediate {
+            try makeRow(value.type, block.device)
+          } else if Arena.isExact {
+            try own(value.type, block.device)
+          } else {
+            .arena(regions[index].stack.push(value.type.byteCount))
+          }
       }
+      if recorder.kind == .immediate { freeRows(after: blockIndex) }
       regions[index].scratch = max(
         regions[index].scratch,
         max(plan.forward.scratchBytes, plan.backward?.scratchBytes ?? 0))
@@ -104,6 +111,17 @@ struct FlushMemory {
       let index = regions.firstIndex(where: { $0.device == device })
     else { return }
     regions[index].rows.free(offset, type.byteCount)
+  }
+
+  /// Frees the results that no block behind this one reads: no backward will.
+  private mutating func freeRows(after index: Int) {
+    let block = room.blocks[index]
+    for number in room.operands[block.operands] + room.results[block.results]
+    where room.seenIn[number] == Int32(index) {
+      if let place = room.places[number] {
+        freeRow(place, recorder.values[Int(number)].type, block.device)
+      }
+    }
   }
 
   // MARK: Reservation

@@ -1,31 +1,30 @@
 import CKernels
 
+/// A parameter and the state that an update's rule keeps for it.
+package struct UpdateRange {
+  let variable: Variable
+  /// In the order of the kernel's operands; nil where the rule keeps none.
+  let states: [Variable?]
+
+  package init(variable: Variable, states: [Variable?]) {
+    self.variable = variable
+    self.states = states
+  }
+}
+
 /// The fused update of an optimizer: norm, clipping and the rule, each one launch over all parameters
 /// of one storage.
 ///
 /// What changes from step to step is which parameters have a gradient: their rows are written into a
 /// table that has room for all, so any subset costs the same and nothing is allocated.
-package final class ParameterUpdate {
-  /// A parameter and the state that the rule keeps for it.
-  package struct Range {
-    let variable: Variable
-    /// In the order of the kernel's operands; nil where the rule keeps none.
-    let states: [Variable?]
-
-    package init(variable: Variable, states: [Variable?]) {
-      self.variable = variable
-      self.states = states
-    }
-  }
-
+package final class ParameterUpdate<Rule: UpdateRule> {
   /// `[clip factor, norm, whether the update was stopped]`.
   let scale: Variable
   /// The updates that each range got (int32), counted on the device: stopped ones are not.
   package let steps: Variable
   /// Stops this update and all that share it once a norm was not finite.
   package let flag: NonFiniteFlag
-  private let rule: Rule
-  private let ranges: [Range]
+  private let ranges: [UpdateRange]
   /// The ranges' indices, those of one storage side by side.
   private let order: [Int]
   private let device: Device
@@ -39,9 +38,8 @@ package final class ParameterUpdate {
 
   /// An update of `ranges`, all on one device.
   package init(
-    _ rule: Rule, _ ranges: [Range], on device: Device, absentIsZero: Bool = false
+    _ ranges: [UpdateRange], on device: Device, absentIsZero: Bool = false
   ) throws(DeviceError) {
-    self.rule = rule
     self.ranges = ranges
     self.device = device
     var first: [ObjectIdentifier: Int] = [:]
@@ -54,7 +52,7 @@ package final class ParameterUpdate {
     order = ranges.indices.sorted { (groups[$0], $0) < (groups[$1], $1) }
     for range in ranges {
       precondition(
-        range.variable.device == device && range.states.count == rule.stateCount,
+        range.variable.device == device && range.states.count == Rule.stateCount,
         "an update on \(device) of a variable on \(range.variable.device)")
     }
     (scale, steps) = try Device.with(device) {
@@ -69,7 +67,7 @@ package final class ParameterUpdate {
     let pieces = ranges.reduce(0) { $0 + Array(ParameterUpdate.pieces(of: $1.variable)).count }
     let backend = try Engine.shared.backend(device)
     partials = try backend.pool.make(max(pieces, 1) * 8, on: backend)
-    let calls = [ParameterUpdate.norm, ParameterUpdate.clip, rule.call]
+    let calls = [LaunchTable.Call.norm, .clip, Rule.call]
     table = LaunchTable(
       calls, rowBytes: pieces * (calls[0].rowBytes + calls[2].rowBytes) + calls[1].rowBytes)
     present.reserveCapacity(ranges.count)
@@ -86,9 +84,9 @@ package final class ParameterUpdate {
   /// - Parameters:
   ///   - maximumNorm: The global norm of the gradients that there are is clipped to this; 0 is no
   ///     limit.
-  ///   - numbers: What the rule takes for a range, by its index; asked once for each that is updated.
+  ///   - rule: The rule for a range, by its index; asked once for each that is updated.
   package func run(
-    _ gradients: Gradients, maximumNorm: Float, _ numbers: (_ index: Int) -> Numbers
+    _ gradients: Gradients, maximumNorm: Float, _ rule: (_ index: Int) -> Rule
   ) throws(DeviceError) {
     try Executor.finishBeforeWrite()
     if Rehearsal.isRunning { return }
@@ -106,8 +104,8 @@ package final class ParameterUpdate {
     guard !present.isEmpty || !absent.isEmpty else { return }
     table.clear()
     writeNorm(maximumNorm)
-    for (index, gradient) in present { write(index, gradient, numbers(index)) }
-    for index in absent { write(index, nil, numbers(index)) }
+    for (index, gradient) in present { write(index, gradient, rule(index)) }
+    for index in absent { write(index, nil, rule(index)) }
     let backend = try Engine.shared.backend(device)
     try Engine.shared.lock.with { () throws(DeviceError) in try table.run(on: backend) }
     for index in present.lazy.map(\.index) + absent {
@@ -156,7 +154,7 @@ package final class ParameterUpdate {
   }
 
   /// - Parameter gradient: Nil is zero.
-  private func write(_ index: Int, _ gradient: Slice?, _ numbers: Numbers) {
+  private func write(_ index: Int, _ gradient: Slice?, _ rule: Rule) {
     let range = ranges[index]
     guard let memory = (gradient?.buffer ?? zeros)?.memory else { return }
     table.begin(2) { operand in
@@ -178,13 +176,7 @@ package final class ParameterUpdate {
         esp_operand(range.variable.slice, first),
         gradient.map { esp_operand($0, first) } ?? esp_operand(offset: 0, stride: 1, flags: 0)
       )
-      let count = ParameterUpdate.length(range.variable, first)
-      switch (rule, numbers) {
-      case (.sgd, .sgd(let numbers)): table.add(numbers.row(operands, state, count))
-      case (.adam, .adam(let numbers)): table.add(numbers.row(operands, state, count))
-      case (.rmsprop, .rmsprop(let numbers)): table.add(numbers.row(operands, state, count))
-      default: preconditionFailure("\(numbers) for an update by \(rule)")
-      }
+      table.add(rule.row(operands, state, ParameterUpdate.length(range.variable, first)))
     }
   }
 
@@ -192,4 +184,16 @@ package final class ParameterUpdate {
   private static func length(_ variable: Variable, _ first: Int) -> Int32 {
     min(ESP_UPDATE_PIECE, Int32(variable.type.shape.count - first))
   }
+}
+
+extension LaunchTable.Call {
+  /// Operands: gradient, partials.
+  fileprivate static let norm = LaunchTable.Call(
+    kernel: Kernel("squared_norm", esp_squared_norm_f32, esp_squared_norm_f64),
+    operands: [.float32, .float64], rowBytes: MemoryLayout<esp_squared_norm_row>.stride, items: 1)
+  /// Operands: partials, scale, flag.
+  fileprivate static let clip = LaunchTable.Call(
+    kernel: Kernel("clip_scale", esp_clip_scale_f32, esp_clip_scale_f64),
+    operands: [.float64, .float32, .float32], rowBytes: MemoryLayout<esp_clip_scale_row>.stride,
+    items: 1)
 }

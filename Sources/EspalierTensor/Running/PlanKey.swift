@@ -22,11 +22,12 @@ struct PlanKey: Hashable {
       add(recorder.values[Int(operand)].type, isMarked: room.wantsGradient[k])
     }
     var next = Int32(block.operands.count)
-    var barrier: Int32 = 0
+    // Which records share a barrier, not how many barriers the step had before.
+    let first = block.records.first.map { recorder.records[Int(room.records[$0])].barrier }
+    var barrier = (first ?? 0) & ~1
     for index in block.records {
       let record = recorder.records[Int(room.records[index])]
       add(record.operation, record.operandCount << 8 | record.scalarCount)
-      // Which records share a barrier, not how many barriers the step had before.
       if record.barrier != barrier {
         barrier = record.barrier
         add(next, -3)

@@ -33,7 +33,7 @@ private struct CombineMatcher {
       guard let combine = node.operation as? Combine, isFloat(node.results[0]),
         index.isOpen(at), !isInlined(node.results[0])
       else { continue }
-      let parts = parts(node, combine)
+      let parts = parts(at, combine)
       let isInlining = !combine.isWeighted && parts.contains(where: \.term.isWeighted)
       guard isInlining || parts.count > combine.count || parts.contains(where: \.term.isNormalized)
       else { continue }
@@ -48,14 +48,15 @@ private struct CombineMatcher {
   private func isFloat(_ value: Int32) -> Bool { graph.types[Int(value)].dtype == .float32 }
 
   /// The terms of a sum, those of sums inside it included.
-  private func parts(_ node: Graph.Node, _ combine: Combine) -> [Part] {
-    node.operands[..<combine.count].enumerated().flatMap { k, value -> [Part] in
+  private func parts(_ at: Int, _ combine: Combine) -> [Part] {
+    let node = graph.nodes[at]
+    return node.operands[..<combine.count].enumerated().flatMap { k, value -> [Part] in
       if combine.isWeighted {
         return [part(value, weights: (node.operands[combine.count], node.scalars[k]))]
       }
-      guard isInlined(value), let (inner, operation) = index.maker(of: value, Combine.self) else {
-        return [part(value, weights: nil)]
-      }
+      guard isInlined(value), let inner = index.maker(of: value),
+        let operation = graph.nodes[inner].operation as? Combine
+      else { return [part(value, weights: nil)] }
       return parts(inner, operation)
     }
   }
@@ -63,24 +64,26 @@ private struct CombineMatcher {
   private func part(_ value: Int32, weights: (value: Int32, scalar: Scalar)?) -> Part {
     var part = Part(operands: [value], weights: weights)
     part.term.isWeighted = weights != nil
-    guard let (node, normalize) = index.maker(of: value, Normalize.self), !normalize.isAffine,
-      !index.roots.contains(value),
-      index.users(of: value).allSatisfy({ graph.nodes[$0].operation is Combine })
+    let users = index.users(of: value)
+    guard let at = index.maker(of: value), let normalize = graph.nodes[at].operation as? Normalize,
+      !normalize.isAffine, !index.roots.contains(value),
+      users.allSatisfy({ graph.nodes[$0].operation is Combine }), index.areTogether([at] + users)
     else { return part }
     part.term.isNormalized = true
     part.term.epsilon = normalize.epsilon
-    part.operands = node.operands
+    part.operands = graph.nodes[at].operands
     return part
   }
 
   /// Whether the value is a sum that one plain sum alone uses.
   private func isInlined(_ value: Int32) -> Bool {
-    guard index.maker(of: value, Combine.self) != nil, let user = index.onlyUser(of: value),
+    guard let maker = index.maker(of: value), graph.nodes[maker].operation is Combine,
+      let user = index.onlyUser(of: value),
       let outer = graph.nodes[user].operation as? Combine, !outer.isWeighted
     else { return false }
     // The backward's sums stay there: what they read of the forward would have to be kept.
-    let maker = index.maker(of: value).map { graph.nodes[$0].isBackward }
-    return maker == graph.nodes[user].isBackward
+    return graph.nodes[maker].isBackward == graph.nodes[user].isBackward
+      && index.areTogether([maker, user])
       && graph.nodes[user].operands.filter { $0 == value }.count == 1
   }
 }
@@ -137,25 +140,28 @@ private struct CombineSumsMatcher {
     }
     var upstream = weightGradient.map { graph.nodes[$0].operands[combine.count] }
     var norms: [(sums: Int, backward: [Int])?] = []
+    var products: [Int] = []
     for (k, value) in terms.enumerated() {
       guard let (norm, _) = norm(value),
-        let product = index.users(of: weights).lazy.map({ graph.nodes[$0] }).first(where: {
-          ($0.operation as? Combine)?.count == 1 && $0.isBackward
-            && isSame($0.scalars[0], node.scalars[k])
-            && (upstream == nil || $0.operands[0] == upstream)
-        }), let found = backward(product.results[0], norm)
+        let product = index.users(of: weights).first(where: {
+          let user = graph.nodes[$0]
+          return (user.operation as? Combine)?.count == 1 && user.isBackward
+            && isSame(user.scalars[0], node.scalars[k])
+            && (upstream == nil || user.operands[0] == upstream)
+        }), let found = backward(graph.nodes[product].results[0], norm)
       else {
         norms.append(nil)
         continue
       }
-      upstream = product.operands[0]
+      upstream = graph.nodes[product].operands[0]
+      products.append(product)
       norms.append(found)
     }
     guard let upstream else { return nil }
     let replaced = norms.compactMap { $0?.sums } + (weightGradient.map { [$0] } ?? [])
-    guard let first = replaced.min(), norms.contains(where: { $0 != nil }) || hasNorm(terms) else {
-      return nil
-    }
+    guard let first = replaced.min(), norms.contains(where: { $0 != nil }) || hasNorm(terms),
+      index.areTogether(replaced + products + norms.flatMap { $0?.backward ?? [] })
+    else { return nil }
     return Match(upstream: upstream, weightGradient: weightGradient, norms: norms, first: first)
   }
 
@@ -222,6 +228,6 @@ private struct CombineSumsMatcher {
     return Graph.Node(
       operation: CombineSums(terms: terms, wantsWeights: match.weightGradient != nil),
       operands: operands, results: results, scalars: scalars, isBackward: true,
-      origin: node.origin)
+      origin: node.origin, barrier: graph.nodes[match.first].barrier)
   }
 }

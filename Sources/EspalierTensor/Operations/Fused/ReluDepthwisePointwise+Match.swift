@@ -53,15 +53,14 @@ private struct ReluDepthwisePointwiseMatcher {
     var source: FusedSource
     /// x, moments, depthwise weight.
     var operands: [Int32]
-  }
-
-  private func node(making value: Int32) -> Graph.Node? {
-    index.maker(of: value).map { graph.nodes[$0] }
+    /// The nodes between the source and that input.
+    var nodes: [Int]
   }
 
   /// Follows t back through the depthwise convolution and the ReLU to the input.
   private func chain(to t: Int32) -> Chain? {
-    guard let maker = node(making: t) else { return nil }
+    guard let number = index.maker(of: t) else { return nil }
+    let maker = graph.nodes[number]
     if let convolution = maker.operation as? Conv2d {
       let (x, w) = (graph.types[Int(maker.operands[0])], graph.types[Int(maker.operands[1])])
       let g = convolution.geometry
@@ -74,6 +73,7 @@ private struct ReluDepthwisePointwiseMatcher {
       return input(of: maker.operands[0], shape).map { chain in
         var chain = chain
         chain.operands.append(maker.operands[1])
+        chain.nodes.append(number)
         return chain
       }
     }
@@ -83,16 +83,18 @@ private struct ReluDepthwisePointwiseMatcher {
 
   /// The operand of the ReLU that makes `r`, normalised on load where a batch norm makes it.
   private func input(of r: Int32, _ shape: FusedConvolutionShape) -> Chain? {
-    guard let relu = node(making: r), (relu.operation as? Unary)?.kind == .relu else { return nil }
-    let x = relu.operands[0]
-    if let normalize = node(making: x), let operation = normalize.operation as? Normalize,
+    guard let relu = index.maker(of: r), (graph.nodes[relu].operation as? Unary)?.kind == .relu
+    else { return nil }
+    let x = graph.nodes[relu].operands[0]
+    if let normalize = index.maker(of: x),
+      let operation = graph.nodes[normalize].operation as? Normalize,
       operation.isOfBatch, !operation.isAffine, !index.roots.contains(x)
     {
       return Chain(
         shape: shape, source: FusedSource(hasMoments: true, epsilon: operation.epsilon),
-        operands: normalize.operands)
+        operands: graph.nodes[normalize].operands, nodes: [normalize, relu])
     }
-    return Chain(shape: shape, source: FusedSource(), operands: [x])
+    return Chain(shape: shape, source: FusedSource(), operands: [x], nodes: [relu])
   }
 
   private func isPointwise(_ geometry: ConvolutionGeometry, _ weight: Int32) -> Bool {
@@ -108,12 +110,14 @@ private struct ReluDepthwisePointwiseMatcher {
     let y = moments.operands[0]
     guard let at = index.maker(of: y), let convolution = graph.nodes[at].operation as? Conv2d,
       isPointwise(convolution.geometry, graph.nodes[at].operands[1]),
-      let chain = chain(to: graph.nodes[at].operands[0]), replacements[at] == nil
+      let chain = chain(to: graph.nodes[at].operands[0]), replacements[at] == nil,
+      index.areTogether([number, at] + chain.nodes)
     else { return }
     replacements[at] = Graph.Node(
       operation: ReluDepthwisePointwise(source: chain.source, shape: chain.shape),
       operands: chain.operands + [graph.nodes[at].operands[1]], results: [y] + moments.results,
-      scalars: [], isBackward: false, origin: graph.nodes[at].origin)
+      scalars: [], isBackward: false, origin: graph.nodes[at].origin,
+      barrier: graph.nodes[at].barrier)
     removed.insert(number)
   }
 
@@ -176,6 +180,7 @@ private struct ReluDepthwisePointwiseMatcher {
     guard let chain, let mask, isOwnResult(norm.operands[0], pointwise, chain) else { return }
     if let b = first.b { weightGradients.append(graph.nodes[b].results[0]) }
     matched.append(mask)
+    guard index.areTogether([number] + matched) else { return }
     let branch = ReluDepthwisePointwiseBackward.Branch(
       shape: chain.shape, isAffine: operation.isAffine, wantsWeights: first.b != nil,
       epsilon: operation.epsilon)
@@ -184,7 +189,7 @@ private struct ReluDepthwisePointwiseMatcher {
       operands: chain.operands + [pointwise, norm.operands[0], norm.operands[2], norm.operands[3]]
         + [norm.operands[4]] + (operation.isAffine ? [norm.operands[5]] : []) + [norm.operands[1]],
       results: graph.nodes[mask].results + weightGradients, scalars: [], isBackward: true,
-      origin: norm.origin)
+      origin: norm.origin, barrier: norm.barrier)
     removed.formUnion(matched)
   }
 

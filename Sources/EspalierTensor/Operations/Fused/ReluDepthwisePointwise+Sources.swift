@@ -16,7 +16,7 @@ extension Pass {
       let operands = [node.operands[0], node.results[0], node.operands[1], node.operands[2]]
       let sums = index.users(of: node.results[0]).first {
         (graph.nodes[$0].operation as? BatchNormSums)?.epsilon == operation.source.epsilon
-          && graph.nodes[$0].operands == operands
+          && graph.nodes[$0].operands == operands && index.areTogether([number, $0])
       }
       guard let sums else { continue }
       operation.wantsSourceSums = true
@@ -46,7 +46,7 @@ private struct SourceGradientMatcher {
     for (number, node) in graph.nodes.enumerated() {
       guard let operation = node.operation as? ReluDepthwisePointwiseBackward,
         index.isOpen(number), let sum = index.onlyUser(of: node.results[0]),
-        isPlainTerm(node.results[0], of: sum)
+        isPlainTerm(node.results[0], of: sum), index.areTogether([number, sum])
       else { continue }
       let source = Array(node.operands[..<operation.source.operandCount])
       groups[Key(sum: sum, source: operation.source, operands: source), default: []].append(number)
