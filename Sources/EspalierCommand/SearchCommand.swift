@@ -93,7 +93,7 @@ struct SearchCommand: ParsableCommand {
       if let value = object.shortText(of: key) { table.add([label, value]) }
     }
     if case .object(let costs)? = object["costs"] {
-      for key in costs.keys { table.add([CostText.label(key), costs[key]?.shortText ?? ""]) }
+      for key in costs.keys { table.add([CostText.label(key), costs.shortText(of: key) ?? ""]) }
     }
     Console.output(table.text)
     for front in try ParetoFront.all(inCandidatesOf: path) { Console.output(front.text) }
