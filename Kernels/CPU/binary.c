@@ -1,21 +1,37 @@
 // Elementwise functions of two tensors over strided views, with broadcasting (stride 0). Comparisons write bytes.
 //
 // Dimensions are collapsed first; the innermost is then contiguous, or broadcast on one side, in nearly every call, and
-// has vector loops. In place when y is one of the operands with the same view.
+// has vector loops. In place when y is one of the operands with the same view. An absent operand is one zero for all
+// elements: nothing of it is read.
 #ifndef ESP_ISA
+#include "view.h"
+
+static inline esp_view binary_view(const esp_binary_row *r) {
+  static const esp_i32 none[ESP_RANK] = {0};
+  const esp_i32 *strides[] = {
+    r->operand[0].flags & ESP_ABSENT ? none : r->stride_a, r->operand[1].flags & ESP_ABSENT ? none : r->stride_b,
+    r->stride_y,
+  };
+  return esp_view_make(r->size, strides, 3);
+}
+// Where operand `k` begins, in elements of `bytes` bytes.
+static inline const void *binary_operand(void *const *base, const esp_binary_row *r, int k, int64_t bytes) {
+  static const double zero = 0;
+  const esp_operand *o = &r->operand[k];
+  return o->flags & ESP_ABSENT ? (const void *)&zero : (const char *)base[k] + o->offset * bytes;
+}
+
 #define ESP_SELF "binary.c"
 #include "dispatch.h"
 #include "reference.h"
 #include "split.h"
-#include "view.h"
 ESP_DISPATCH(esp_binary_f32)
 
 // ---- int32: wraps around; a division by zero gives 0 ----
 
 static esp_work integer_measure(const void *row) {
   const esp_binary_row *r = row;
-  const esp_i32 *strides[] = {r->stride_a, r->stride_b, r->stride_y};
-  esp_view v = esp_view_make(r->size, strides, 3);
+  esp_view v = binary_view(r);
   int64_t length = v.size[ESP_RANK - 1];
   return (esp_work){esp_view_units(&v), (double)(length < ESP_VIEW_BLOCK ? length : ESP_VIEW_BLOCK) * 0.5 + 2};
 }
@@ -31,15 +47,14 @@ static int32_t integer_power(int32_t a, int32_t b) {
 
 static void integer_body(void *const *base, const void *row, int64_t from, int64_t to) {
   const esp_binary_row *r = row;
-  const esp_i32 *strides[] = {r->stride_a, r->stride_b, r->stride_y};
-  esp_view v = esp_view_make(r->size, strides, 3);
+  esp_view v = binary_view(r);
   const int last = ESP_RANK - 1;
   int64_t sa = v.stride[0][last], sb = v.stride[1][last], sy = v.stride[2][last];
   while (from < to) {
     esp_piece piece = esp_view_next(&v, 3, &from, to);
     for (int64_t m = 0; m < piece.rows; m++) {
-      const int32_t *a = (const int32_t *)base[0] + r->operand[0].offset + piece.offset[0] + m * v.stride[0][last - 1];
-      const int32_t *b = (const int32_t *)base[1] + r->operand[1].offset + piece.offset[1] + m * v.stride[1][last - 1];
+      const int32_t *a = (const int32_t *)binary_operand(base, r, 0, 4) + piece.offset[0] + m * v.stride[0][last - 1];
+      const int32_t *b = (const int32_t *)binary_operand(base, r, 1, 4) + piece.offset[1] + m * v.stride[1][last - 1];
       int64_t offset = (int64_t)r->operand[2].offset + piece.offset[2] + m * v.stride[2][last - 1];
       int32_t *y = (int32_t *)base[2] + offset;
       uint8_t *z = (uint8_t *)base[2] + offset;
@@ -79,7 +94,6 @@ void esp_binary_i32(void *const *base, const void *rows, int32_t count) {
 #else
 #include "lanes.h"
 #include "split.h"
-#include "view.h"
 
 #define combine ESP_NAME(binary_combine)
 #define compare ESP_NAME(binary_compare)
@@ -183,8 +197,7 @@ ESP_LANES_INLINE void piece_loop(int kind, const ESP_NAME(binary_piece) *p) {
 
 static esp_work measure(const void *row) {
   const esp_binary_row *r = row;
-  const esp_i32 *strides[] = {r->stride_a, r->stride_b, r->stride_y};
-  esp_view v = esp_view_make(r->size, strides, 3);
+  esp_view v = binary_view(r);
   int64_t length = v.size[ESP_RANK - 1];
   double element = r->kind == ESP_POWER ? 20 : v.stride[2][ESP_RANK - 1] == 1 ? 0.15 : 1;
   return (esp_work){esp_view_units(&v), (double)(length < ESP_VIEW_BLOCK ? length : ESP_VIEW_BLOCK) * element + 1};
@@ -192,15 +205,14 @@ static esp_work measure(const void *row) {
 
 static void body(void *const *base, const void *row, int64_t from, int64_t to) {
   const esp_binary_row *r = row;
-  const esp_i32 *strides[] = {r->stride_a, r->stride_b, r->stride_y};
-  esp_view v = esp_view_make(r->size, strides, 3);
+  esp_view v = binary_view(r);
   const int last = ESP_RANK - 1;
   int64_t element = r->kind >= ESP_GREATER ? 1 : (int64_t)sizeof(real);
   while (from < to) {
     esp_piece next = esp_view_next(&v, 3, &from, to);
     ESP_NAME(binary_piece) piece = {
-      (const real *)base[0] + r->operand[0].offset + next.offset[0],
-      (const real *)base[1] + r->operand[1].offset + next.offset[1],
+      (const real *)binary_operand(base, r, 0, sizeof(real)) + next.offset[0],
+      (const real *)binary_operand(base, r, 1, sizeof(real)) + next.offset[1],
       (char *)base[2] + ((int64_t)r->operand[2].offset + next.offset[2]) * element,
       next.rows, next.length, v.stride[0][last - 1], v.stride[1][last - 1], v.stride[2][last - 1],
       v.stride[0][last], v.stride[1][last], v.stride[2][last],

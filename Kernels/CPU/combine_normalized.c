@@ -99,7 +99,7 @@ static void ESP_NAME(combine_task)(void *context, int32_t index) {
     end = combine_sum_end(job, row);
   }
   const esp_combine_normalized_row *first = combine_term(job, row);
-  const int32_t terms = end - row;
+  int32_t terms = end - row;
   const int64_t channels = first->channels, padded = (channels + 15) / 16 * 16;
   const int64_t from = (int64_t)first->pixels * index / tasks, to = (int64_t)first->pixels * (index + 1) / tasks;
   // Scratch: pointers and strides of the terms, then centre and scale of each.
@@ -108,12 +108,17 @@ static void ESP_NAME(combine_task)(void *context, int32_t index) {
   const float **x = (const float **)scratch;
   int64_t *stride = (int64_t *)(x + terms);
   float *coefficients = (float *)(scratch + (addresses + 63) / 64 * 64);
-  for (int32_t k = 0; k < terms; k++) {
-    const esp_combine_normalized_row *r = combine_term(job, row + k);
-    x[k] = combine_operand(job, r->operand, TERM_X);
-    stride[k] = r->operand[TERM_X].stride;
-    ESP_NAME(combine_coefficients)(job, r, padded, coefficients + 2 * k * padded,
-                                   coefficients + (2 * k + 1) * padded);
+  terms = 0;
+  for (; row < end; row++) {
+    const esp_combine_normalized_row *r = combine_term(job, row);
+    const esp_operand *o = &r->operand[TERM_X];
+    // What a batch norm makes of an absent tensor need not be zero.
+    if (o->flags & ESP_ABSENT && r->operand[TERM_MEAN].flags & ESP_ABSENT) continue;
+    x[terms] = (const float *)job->base[TERM_X] + o->offset;
+    stride[terms] = o->stride;
+    ESP_NAME(combine_coefficients)(job, r, padded, coefficients + 2 * terms * padded,
+                                   coefficients + (2 * terms + 1) * padded);
+    terms++;
   }
   const bool add = first->operand[TERM_Y].flags & ESP_ACCUMULATE;
   float *y = combine_operand(job, first->operand, TERM_Y);

@@ -1,6 +1,7 @@
 // Elementwise functions of two tensors over strided views, with broadcasting (stride 0). Comparisons write bytes.
 //
-// In place when y is one of the operands with the same view. int32 wraps around; a division by zero gives 0.
+// In place when y is one of the operands with the same view. An absent operand is one zero for all elements: nothing of
+// it is read. int32 wraps around; a division by zero gives 0.
 
 inline float16 esp_binary16(int kind, float16 a, float16 b) {
   switch (kind) {
@@ -64,7 +65,8 @@ inline int esp_binary_int(int kind, int a, int b) {
     to = esp_view_add(&view, to, 3, row->size[d], row->stride_a[d], row->stride_b[d], row->stride_y[d], 0); \
   }                                                                                                \
   const int sa = view.stride[0][ESP_RANK - 1], sb = view.stride[1][ESP_RANK - 1];                  \
-  const int sy = view.stride[2][ESP_RANK - 1];
+  const int sy = view.stride[2][ESP_RANK - 1];                                                     \
+  const bool here_a = ESP_HERE(0), here_b = ESP_HERE(1);
 
 // items: (product of size + 1023) / 1024. y: bytes for comparisons.
 __kernel void esp_binary(__global const float *restrict a, __global const float *restrict b,
@@ -80,7 +82,8 @@ __kernel void esp_binary(__global const float *restrict a, __global const float 
       const long o = esp_view_offset(&view, 2);
       for (long i = 0; i < length; i += 16) {
         const int n = min(16, (int)(length - i));
-        const float16 u = esp_gather_float(p + i * sa, sa, n), v = esp_gather_float(q + i * sb, sb, n);
+        const float16 u = here_a ? esp_gather_float(p + i * sa, sa, n) : (float16)0.0f;
+        const float16 v = here_b ? esp_gather_float(q + i * sb, sb, n) : (float16)0.0f;
         if (kind >= ESP_GREATER) {
           esp_scatter_uchar(convert_uchar16(esp_compare16(kind, u, v) & 1), z + o + i * sy, sy, n);
         } else {
@@ -104,7 +107,7 @@ __kernel void esp_binary_i32(__global const int *restrict a, __global const int 
       const __global int *p = a + esp_view_offset(&view, 0), *q = b + esp_view_offset(&view, 1);
       const long o = esp_view_offset(&view, 2);
       for (long i = 0; i < length; i++) {
-        const int value = esp_binary_int(kind, p[i * sa], q[i * sb]);
+        const int value = esp_binary_int(kind, here_a ? p[i * sa] : 0, here_b ? q[i * sb] : 0);
         if (kind >= ESP_GREATER) z[o + i * sy] = (uchar)value;
         else y[o + i * sy] = value;
       }

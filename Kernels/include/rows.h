@@ -55,7 +55,7 @@ enum esp_binary_kind {
   ESP_RELU6_MASK /* 0 < b < 6 ? a : 0 */,
   ESP_GREATER, ESP_GREATER_EQUAL, ESP_LESS, ESP_LESS_EQUAL, ESP_EQUAL, ESP_NOT_EQUAL  // these write bytes 0 or 1
 };
-// y = f(a, b) over `size`, each operand with its own strides (0 where it is broadcast).
+// y = f(a, b) over `size`, each operand with its own strides (0 where it is broadcast). Absent a or b is 0.
 typedef struct {
   esp_operand operand[3];  // a, b, y
   esp_i32 kind;
@@ -108,7 +108,8 @@ typedef struct {
 } esp_combine_backward_row;
 
 // One term of a node: y = w·x̂, x̂ = (x − mean)·rsqrt(variance + ε), ε = scalar[0], w = weights[index]. Absent mean: x̂ = x.
-// Absent weights: w = 1. Rows that follow one another with ESP_ACCUMULATE on y are terms of one sum.
+// Absent weights: w = 1. Absent x and mean: no term. Rows that follow one another with ESP_ACCUMULATE on y are terms of
+// one sum.
 typedef struct {
   esp_operand operand[5];  // x, mean [C], variance [C], weights, y
   float scalar[1];

@@ -11,6 +11,7 @@ extension JSONValue {
         "default": .string(item.defaultValue), "summary": .string(item.summary),
       ]
       if let value = item.retrainingDefault { entry["retraining_default"] = .string(value) }
+      if let value = item.colourDefault { entry["colour_default"] = .string(value) }
       object[item.name] = .object(entry)
     }
     return .object([
@@ -23,10 +24,16 @@ extension JSONValue {
   static func table(of settings: [SettingDescription], title: String) -> String {
     var table = Table([title, "default", "what"])
     for item in settings {
-      let retraining = item.retrainingDefault.map { ", retraining \($0)" } ?? ""
-      table.add([item.name, item.defaultValue + retraining, item.summary])
+      let others = [
+        item.retrainingDefault.map { ", retraining \($0)" },
+        item.colourDefault.map { ", colour images \($0)" },
+      ]
+      table.add([
+        item.name, item.defaultValue + others.compactMap { $0 }.joined(), item.summary,
+      ])
     }
-    return table.text
+    let hasColour = settings.contains { $0.colourDefault != nil }
+    return table.text + (hasColour ? "\ncolour images: those of at least 32 pixels" : "")
   }
 }
 

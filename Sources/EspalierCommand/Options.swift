@@ -16,10 +16,15 @@ struct TaskOptions: ParsableArguments {
   @Option(help: "auto, cpu or opencl:N as `espalier devices` counts (default: auto).")
   var device: String?
 
-  @Option(help: "Images in a batch (default: search 64, retrain 96).")
+  @Option(
+    parsing: .unconditional,
+    help: "Images in a batch (default: search 64, retrain and evaluate 96).",
+    transform: wholeNumber)
   var batch: Int?
 
-  @Option(help: "Fixes weights, shuffles and draws (default: 0).")
+  @Option(
+    parsing: .unconditional, help: "Fixes weights, shuffles and draws (default: 0).",
+    transform: wholeNumber)
   var seed: UInt64?
 
   @Option(
@@ -29,7 +34,8 @@ struct TaskOptions: ParsableArguments {
         + "repeatable.", valueName: "key=value"))
   var settings: [String] = []
 
-  @Option(help: ArgumentHelp("A run's config.json; flags go before it.", valueName: "file"))
+  @Option(
+    help: ArgumentHelp("A run's config.json; what flags say counts more.", valueName: "file"))
   var config: String?
 
   @Flag(help: "Print one line of JSON on standard output, everything else on standard error.")
@@ -49,7 +55,10 @@ struct TaskOptions: ParsableArguments {
 
 /// What verbs that write a run folder share.
 struct RunOptions: ParsableArguments {
-  @Option(help: "Passes over the training images (default: search 50, retrain 20).")
+  @Option(
+    parsing: .unconditional,
+    help: "Passes over the images that train weights (default: search 50, retrain 20).",
+    transform: wholeNumber)
   var epochs: Int?
 
   @Option(
@@ -61,7 +70,10 @@ struct RunOptions: ParsableArguments {
   @Flag(help: "Go on with the run in --output where it stopped.")
   var resume = false
 
-  @Option(help: ArgumentHelp("Steps between log lines (default: 10).", valueName: "steps"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("Steps between log lines (default: 10).", valueName: "steps"),
+    transform: wholeNumber)
   var logEvery: Int?
 
   func validate() throws {
@@ -75,4 +87,13 @@ struct RunOptions: ParsableArguments {
     fields["epochs"] = epochs.map(String.init)
     fields["log_every"] = logEvery.map(String.init)
   }
+}
+
+/// Reads a whole number; a negative one too, whose own error says the range.
+///
+/// With `.unconditional` parsing, since the parser would take `-1` for another flag.
+func wholeNumber<Number: FixedWidthInteger>(_ text: String) throws -> Number {
+  if let number = Number(text) { return number }
+  let range = Number.isSigned ? "" : " from 0 to \(Number.max)"
+  throw ValidationError("expected a whole number\(range)")
 }

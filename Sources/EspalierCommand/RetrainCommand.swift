@@ -16,7 +16,8 @@ struct RetrainCommand: ParsableCommand {
       folders `retrain` and `baseline`. With --seeds K each of these holds K run folders `seed-S`.
 
       Settings: `espalier space show SPACE`, and images, test_images, split, learning_rate, \
-      final_learning_rate, momentum, weight_decay, clip_norm, crop, flip, cutout, drop_path. \
+      final_learning_rate, momentum, weight_decay, clip_norm, crop, flip, cutout, drop_path, \
+      checkpoint_interval. \
       Colour images of at least 32 pixels get crop 4, flip, cutout 16 and drop_path 0.2 by \
       default, other images nothing.
       """)
@@ -30,7 +31,10 @@ struct RetrainCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Start from the weights of this checkpoint.", valueName: "checkpoint"))
   var inherit: String?
 
-  @Option(help: ArgumentHelp("Train with K seeds, from --seed on.", valueName: "k"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("Train with K seeds, from --seed on.", valueName: "k"),
+    transform: wholeNumber)
   var seeds: Int?
 
   @Flag(help: "Also train the first architecture that `random` draws with the next seed.")
@@ -46,7 +50,6 @@ struct RetrainCommand: ParsableCommand {
     given["inherit"] = inherit.map(absolutePath)
     given["seeds"] = seeds.map(String.init)
     if baseline { given["baseline"] = "true" }
-    try RunFolder.requireFree(options.output, isResuming: options.resume)
     let resumed =
       options.resume
       ? try RunFields.resumed(
@@ -62,6 +65,7 @@ struct RetrainCommand: ParsableCommand {
     if resumed != nil, let output = options.output, let summary = RetrainPlan.finished(in: output) {
       return report(summary, output)
     }
+    try RunFolder.requireUsable(options.output, isResuming: options.resume)
     let plan = try RetrainPlan(
       fields, given: given, resumedFolder: resumed.flatMap { _ in options.output })
     for warning in plan.warnings { Console.note("warning: \(warning)") }
@@ -85,7 +89,7 @@ struct RetrainCommand: ParsableCommand {
       return Console.output(JSONValue.object(object).compactText)
     }
     var table = Table(["network", "test accuracy", "parameters", "seconds"])
-    func cells(_ names: [String]) -> [String] { names.map { object[$0]?.shortText ?? "-" } }
+    func cells(_ names: [String]) -> [String] { names.map { object.shortText(of: $0) ?? "-" } }
     table.add(
       ["\(path)/architecture.json"] + cells(["test_accuracy", "parameters", "retrain_seconds"]))
     if object["baseline_seconds"] != nil {
@@ -94,7 +98,7 @@ struct RetrainCommand: ParsableCommand {
           + cells(["random_baseline_accuracy", "baseline_parameters", "baseline_seconds"]))
     }
     Console.output(table.text)
-    if let seconds = object["search_seconds"]?.shortText {
+    if let seconds = object.shortText(of: "search_seconds") {
       Console.output("the search took \(seconds) seconds")
     }
   }

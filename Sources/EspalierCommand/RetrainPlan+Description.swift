@@ -2,13 +2,11 @@ import Espalier
 import EspalierTensor
 
 extension RetrainPlan {
-  /// Says what would run.
+  /// Says what would run; throws where a run would be refused before its first step.
   func describe(json: Bool) throws {
-    let net = try Device.with(task.device) { try task.makeRetrainingNetwork() }
-    try net.apply(architecture)
-    let parameters = net.parameterCount
+    let parameters = try Device.with(task.device) { try makeNetwork(jobs[0]).parameterCount }
     guard json, case .object(var object) = configuration(nil, nil) else {
-      let count = jobs.count == 1 ? "" : "\(jobs.count) times "
+      let count = jobs.count == 1 ? "" : "\(jobs.count) times: "
       return Console.output("would retrain \(count)\(sentence(parameters: parameters))")
     }
     object["steps"] = .integer(jobs.count * epochs * stepsInEpoch)

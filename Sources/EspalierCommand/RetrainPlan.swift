@@ -165,9 +165,8 @@ struct RetrainPlan {
     return result
   }
 
-  private func train(_ job: Job, _ directory: RunDirectory, _ isResuming: Bool) throws
-    -> JSONObject
-  {
+  /// The network of a job before its first step.
+  func makeNetwork(_ job: Job) throws -> any SpaceModel {
     let net = try task.makeRetrainingNetwork(seed: job.seed)
     try net.apply(job.architecture)
     if let inherited {
@@ -177,6 +176,13 @@ struct RetrainPlan {
         Console.note("\(inherited.file) has nothing for \(missing.count) tensors; they start fresh")
       }
     }
+    return net
+  }
+
+  private func train(_ job: Job, _ directory: RunDirectory, _ isResuming: Bool) throws
+    -> JSONObject
+  {
+    let net = try makeNetwork(job)
     let cost = ModelCost(of: net, image: task.image)
     var options = options
     options.seed = job.seed

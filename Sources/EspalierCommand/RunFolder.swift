@@ -10,6 +10,8 @@ final class RunFolder {
   /// Whether nothing was in it.
   private let isFresh: Bool
   private let lock: CInt
+  /// Where a run without `--output` gets its folder.
+  private static let parent = "runs"
 
   /// Makes or opens the folder.
   ///
@@ -36,18 +38,17 @@ final class RunFolder {
 
   deinit { close(lock) }
 
-  /// Throws where a run cannot begin in `output`, before anything is loaded or made.
-  static func requireFree(_ output: String?, isResuming: Bool) throws(UsageError) {
-    guard let output, !isResuming else { return }
-    let contents = try? FileManager.default.contentsOfDirectory(atPath: output)
-    guard let contents, !contents.isEmpty else { return }
-    throw UsageError(
-      "--output \(output) is not empty; choose another --output, or go on with --resume")
+  /// Throws where a run cannot begin or go on in `output`, before anything is loaded or made.
+  static func requireUsable(_ output: String?, isResuming: Bool) throws(UsageError) {
+    do {
+      try RunDirectory.check(output ?? RunDirectory.next(in: parent), isResuming: isResuming)
+    } catch {
+      throw UsageError((output == nil ? "" : "--output ") + error.message)
+    }
   }
 
   /// Makes the first free `runs/N`; two processes never get the same.
   private static func makeNext() throws -> String {
-    let parent = "runs"
     if mkdir(parent, 0o777) != 0 && errno != EEXIST {
       throw UsageError("\(parent): cannot be made: \(String(cString: strerror(errno)))")
     }

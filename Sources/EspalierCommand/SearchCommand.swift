@@ -26,6 +26,13 @@ struct SearchCommand: ParsableCommand {
   @Option(help: "The strategy; `espalier strategies` shows all.")
   var strategy: String?
 
+  @Option(
+    name: .customLong("limit"),
+    help: ArgumentHelp(
+      "The largest cost of the result for one image in the retraining network; repeatable: "
+        + "multiply_adds, parameters.", valueName: "key=n"))
+  var limits: [String] = []
+
   @Flag(help: "Leave out the random architectures that are evaluated beside the result.")
   var noBaseline = false
 
@@ -36,8 +43,8 @@ struct SearchCommand: ParsableCommand {
     var given = try task.given()
     options.add(to: &given)
     given["strategy"] = strategy
+    if !limits.isEmpty { given["limit"] = limits.joined(separator: ",") }
     if noBaseline { given["baseline"] = "false" }
-    try RunFolder.requireFree(options.output, isResuming: options.resume)
     let resumed = options.resume ? try RunFields.resumed(options.output, verb: "search") : nil
     let fields = try RunFields.merged(
       given: given, config: task.config, resumed: resumed, output: options.output, verb: "search")
@@ -49,6 +56,7 @@ struct SearchCommand: ParsableCommand {
     {
       return try report(output)
     }
+    try RunFolder.requireUsable(options.output, isResuming: options.resume)
     let plan = try SearchPlan(fields, given: given)
     for warning in plan.warnings { Console.note("warning: \(warning)") }
     if dryRun { return try plan.describe(json: task.json) }
@@ -82,19 +90,24 @@ struct SearchCommand: ParsableCommand {
       ("random_baseline_accuracy", "best of random architectures"),
       ("parameters", "parameters of the supernet"), ("search_seconds", "seconds"),
     ] {
-      if let value = object[key] { table.add([label, value.shortText]) }
+      if let value = object.shortText(of: key) { table.add([label, value]) }
+    }
+    if case .object(let costs)? = object["costs"] {
+      for key in costs.keys { table.add([CostText.label(key), costs.shortText(of: key) ?? ""]) }
     }
     Console.output(table.text)
+    for front in try ParetoFront.all(inCandidatesOf: path) { Console.output(front.text) }
   }
 }
 
-extension JSONValue {
-  /// For tables: numbers with four decimals.
-  var shortText: String {
-    switch self {
-    case .number(let value): String(format: "%.4f", value)
-    case .string(let text): text
-    default: compactText
+extension JSONObject {
+  /// A member for tables: seconds with one decimal, other numbers with four; nil where it is not there.
+  func shortText(of key: String) -> String? {
+    switch self[key] {
+    case .number(let value)?: String(format: key.hasSuffix("seconds") ? "%.1f" : "%.4f", value)
+    case .string(let text)?: text
+    case let value?: value.compactText
+    case nil: nil
     }
   }
 }

@@ -37,6 +37,8 @@ struct SearchPlan {
     options.batchSize = batch
     options.seed = task.seed
     options.makeNetwork = { try task.makeNetwork($0, settings: $1) }
+    options.limits = try CostLimits(
+      parsing: (fields["limit"] ?? "").split(separator: ",").map(String.init))
     options.reportsBaseline = fields["baseline"] != "false"
     options.metadata = CheckpointFacts.metadata(
       kind: "search", task: task, seed: task.seed, dataSeed: task.seed, batch: batch,
@@ -72,9 +74,7 @@ struct SearchPlan {
   func run(in directory: RunDirectory, isResuming: Bool) throws {
     Console.note("search  \(try sentence())")
     try Device.with(task.device) {
-      let trainer = SearchTrainer(
-        net, strategy: strategy, data: task.data, epochs: epochs,
-        logFrequency: logEvery, options: options, directory: directory)
+      let trainer = makeTrainer(in: directory)
       try Heartbeat.during("search") { heart in
         trainer.callbacks = ProgressReport("search").callbacks(with: heart)
         try CheckpointFacts.withRemedy("begin again in another --output") {
@@ -85,8 +85,15 @@ struct SearchPlan {
     }
   }
 
-  /// Says what would run.
+  private func makeTrainer(in directory: RunDirectory?) -> SearchTrainer {
+    SearchTrainer(
+      net, strategy: strategy, data: task.data, epochs: epochs, logFrequency: logEvery,
+      options: options, directory: directory)
+  }
+
+  /// Says what would run; throws where a run would be refused before its first step.
   func describe(json: Bool) throws {
+    try Device.with(task.device) { try makeTrainer(in: nil).check() }
     guard json else { return Console.output("would search \(try sentence())") }
     var object = configuration
     object["steps"] = .integer(epochs * stepsInEpoch)
@@ -105,9 +112,11 @@ struct SearchPlan {
   }
 
   private func sentence() throws -> String {
-    "\(task.space.name) by \(strategyDefinition.name) on \(task.source), images "
+    let (weights, held) = task.halves(options)
+    return "\(task.space.name) by \(strategyDefinition.name) on \(task.source), images "
       + "\(task.image.text), \(task.device): \(try choiceCount()) choices, "
       + "\(net.parameterCount) parameters in the supernet, "
+      + "\(RunText.count(weights, "image")) for weights, \(held) held out, "
       + RunText.steps(stepsInEpoch, epochs: epochs)
   }
 }

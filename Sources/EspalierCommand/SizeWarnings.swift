@@ -53,8 +53,9 @@ struct SizeWarnings {
 
   private mutating func checkBatch(_ batch: Int, of images: Int) {
     guard batch > images else { return }
+    let verb = images == 1 ? "trains" : "train"
     texts.append(
-      "--batch \(batch) is cut to the \(RunText.count(images, "image")) that train weights")
+      "--batch \(batch) is cut to the \(RunText.count(images, "image")) that \(verb) weights")
   }
 
   private mutating func checkClasses(_ weights: Int, _ held: Int) {

@@ -39,10 +39,43 @@ struct ReadmeTests {
       let data = try LoadedData(train: images, test: images)
 
       """
-    try runner.write(program.replacing(data, with: few), to: "main.swift")
+    let result = try build(program.replacing(data, with: few), andRun: "./sample")
+    #expect(result.code == 0, "\(result.errors)")
+    #expect(result.output.contains("test accuracy"))
+    #expect(runner.has("model/architecture.json"))
+  }
+
+  @Test("a space of the user's own has the whole command line")
+  func ownSpace() throws {
+    let task = "--data fashion-mnist-mini --set channels=2 --set images=32 --epochs 1"
+    let result = try build(
+      try block("swift", containing: "CommandLineTool.main"),
+      with: "|EspalierCommand|ArgumentParser.*",
+      andRun: """
+        set -e
+        ./sample space list
+        ./sample space show mine --set channels=3
+        ./sample search --space mine --strategy darts \(task) --output a --json
+        ./sample retrain --space mine --architecture a/architecture.json \(task) \\
+          --set test_images=8 --output b --json
+        ./sample search --space min --strategy darts --data synthetic
+        """)
+    #expect(result.code == 2)
+    #expect(result.lastErrorLine.contains("did you mean mine?"), "\(result.errors)")
+    #expect(result.output.contains("one convolution of 3x3 or 5x5"))
+    // At three channels: both convolutions with a bias a channel, then a layer of ten classes.
+    #expect(result.output.contains("\(84 + 228 + 40) parameters in the supernet"))
+    #expect(runner.has("b/summary.json"))
+  }
+
+  /// Compiles a program against the modules that the tool is built from, and runs a shell's commands.
+  private func build(_ program: String, with more: String = "", andRun commands: String) throws
+    -> CommandResult
+  {
+    try runner.write(program, to: "main.swift")
     let build = (CommandRunner.binary as NSString).deletingLastPathComponent
     // What the tool is linked from: the folders may hold objects of sources that are gone.
-    let modules = "CKernels|COpenCL|EspalierTensor|EspalierNN|EspalierData|Espalier"
+    let modules = "CKernels|COpenCL|EspalierTensor|EspalierNN|EspalierData|Espalier\(more)"
     let list = "\(build)/espalier.product/Objects.LinkFileList"
     let objects = "$(tr -d \"'\" < '\(list)' | grep -E '/(\(modules))\\.build/')"
     let maps = ["CKernels", "COpenCL"]
@@ -50,15 +83,12 @@ struct ReadmeTests {
       .joined(separator: " ")
     let command =
       "swiftc -swift-version 6 -I '\(build)/Modules' \(maps) main.swift \(objects) -o sample "
-      + "-lm -ldl -lpthread && ./sample"
+      + "-lm -ldl -lpthread && (\(commands))"
     let shell = Process()
     shell.executableURL = URL(fileURLWithPath: "/bin/bash")
     shell.arguments = ["-c", command]
     shell.currentDirectoryURL = URL(fileURLWithPath: runner.folder)
-    let result = try RunningCommand(shell, folder: runner.folder).wait()
-    #expect(result.code == 0, "\(result.errors)")
-    #expect(result.output.contains("test accuracy"))
-    #expect(runner.has("model/architecture.json"))
+    return try RunningCommand(shell, folder: runner.folder).wait()
   }
 
   @Test("the commands run as they are written, with smaller numbers")

@@ -35,10 +35,25 @@ struct UsageTests {
   }
 
   @Test(
+    "a number that is none says what is expected",
+    arguments: [
+      ("--seed -1", "a whole number from 0 to 18446744073709551615"),
+      ("--seed 18446744073709551616", "a whole number from 0 to 18446744073709551615"),
+      ("--seed x", "a whole number from 0"), ("--batch x", "a whole number"),
+      ("--batch -1", "a whole number from 1 to"), ("--epochs -1", "a whole number from 1 to"),
+      ("--epochs 1.5", "a whole number"), ("--log-every -2", "a whole number from 1 to"),
+    ])
+  func wholeNumbers(flags: String, words: String) throws {
+    let parts = flags.split(separator: " ").map(String.init)
+    try runner.expectFailure(
+      "search \(Tiny.space) \(Tiny.data) --strategy darts \(flags)", naming: parts + [words])
+  }
+
+  @Test(
     "unknown names list the nearest valid one",
     arguments: [
       ("search --space dart --strategy darts --data synthetic", "darts"),
-      ("search --space darts --strategy drts --data synthetic", "darts, random"),
+      ("search --space darts --strategy drts --data synthetic", "did you mean darts?"),
       ("search --space darts --strategy darts --data synthetik", "synthetic"),
       (
         "search \(Tiny.space) \(Tiny.data) --strategy darts --set chanels=4",
@@ -108,6 +123,26 @@ struct UsageTests {
       if case .object(let object) = $0 { object["auto"] == .bool(true) } else { false }
     }
     #expect(automatic.count == 1)
+  }
+
+  @Test("a default that depends on the images is listed for both kinds, and is the one taken")
+  func defaults() throws {
+    let text = try runner.run("strategies").output
+    #expect(text.contains(#/crop +0, colour images 4 /#))
+    #expect(text.contains(#/flip +false, colour images true /#))
+    for (data, crop, flip) in [
+      ("fashion-mnist-mini", 0, "false"), ("synthetic", 4, "true"),
+    ] {
+      let plan = try runner.run(
+        "search \(Tiny.space) --strategy darts --data \(data) --dry-run --json"
+      ).json()
+      guard case .object(let parameters)? = plan["hyper_parameters"] else {
+        Issue.record("no hyper-parameters")
+        continue
+      }
+      #expect(parameters["crop"] == .integer(crop))
+      #expect(parameters["flip"] == .string(flip))
+    }
   }
 
   @Test("a space is shown and exported in the classic form")

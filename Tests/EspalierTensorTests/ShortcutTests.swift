@@ -101,6 +101,47 @@ struct ShortcutTests {
     #expect(try sum?.scalars() == x.scalars().map { 2 * max($0, 0) })
   }
 
+  private static func checkAbsentIsNotRead() throws {
+    let x = try Tensor((0..<24).map { Float($0 % 7) - 3 }, shape: [1, 4, 2, 3])
+    let shift = try Tensor([1, 2, 3, 4] as [Float], shape: [1, 4, 1, 1])
+    let whole = try Tensor((0..<24).map { Int32($0) }, shape: [1, 4, 2, 3])
+    func run() throws -> [[Double]] {
+      let (pack, gradients) = try valueAndGradient(wrt: [x]) { () -> [Tensor] in
+        // No gradient comes back through the first of two results.
+        let (unused, used) = (x + shift, x + shift * 2)
+        let doubled = choose(.double, "b", used)
+        let sum = choose(.none, "a", unused) + doubled + choose(.none, "c", used)
+        let integers = whole + choose(.none, "d", whole)
+        return [
+          (sum * doubled).sum(), sum, addAll([choose(.none, "e", x), batchNorm(sum)]), integers,
+        ]
+      }
+      return try pack.map { try $0.numbers() } + gradients.map { try $0?.numbers() ?? [] }
+    }
+    let expected = try Planning.$option.withValue(.none) { try run() }
+    guard try run() == expected else { throw Unexpected(text: "not as planned plainly") }
+    // From here on a zero that is read is not a number.
+    let zeros = try Engine.shared.zeroPage(24 * 4, Device.current)
+    let page = [Float](repeating: .nan, count: zeros.byteCount / 4)
+    try page.withUnsafeBytes { bytes in
+      try Engine.shared.backend(Device.current).write(
+        bytes, to: Slice(buffer: zeros, byteOffset: 0))
+    }
+    guard try run() == expected else { throw Unexpected(text: "an absent tensor was read") }
+  }
+
+  @Test("Adding what was left out reads nothing of it, forward or backward")
+  func absentIsNotRead() async {
+    await #expect(processExitsWith: .success) { try ShortcutTests.checkAbsentIsNotRead() }
+  }
+
+  @Test("Nor on OpenCL", .needsOpenCL)
+  func absentIsNotReadOnOpenCL() async {
+    await #expect(processExitsWith: .success) {
+      try OpenCL.run { try ShortcutTests.checkAbsentIsNotRead() }
+    }
+  }
+
   @Test("What outlives the flush is a copy, also of a variable that is then assigned")
   func outliving() throws {
     let variable = try Variable([1, 2, 3] as [Float], shape: [3])

@@ -20,7 +20,7 @@ struct EvaluationTests {
       let output = net(batch.images)
       return [
         objective.loss(output, batch),
-        try #require(objective.metrics(output, batch)["accuracy"]),
+        try #require(objective.metrics(output, batch)["accuracy"]).mean(),
       ]
     }.map { try $0.item() }.pair
     let result = try evaluate(
@@ -29,6 +29,34 @@ struct EvaluationTests {
     #expect(result.count == 10)
     #expect(abs(result.loss - loss) < 1e-5)
     #expect(abs(result.accuracy - accuracy) < 1e-6)
+  }
+
+  @Test("An accuracy over n images is k/n to the last bit, in a result and in a log line")
+  func exactAccuracy() throws {
+    // Neither a third of a batch nor the share of all has an exact float.
+    let hits = (0..<49).map { $0 % 5 == 4 ? 0 : Float(1) }
+    var window = MetricWindow()
+    var sum = MetricSum()
+    for start in stride(from: 0, to: 49, by: 3) {
+      let batch = Array(hits[start..<min(start + 3, 49)])
+      let labels = try Tensor(batch.map { _ in Int32(1) })
+      let scores = try Tensor(batch.flatMap { [1 - $0, $0] }, shape: [batch.count, 2])
+      let tensors = TensorBatch(images: scores, labels: labels)
+      let objective = Objective.classification()
+      let result = StepResult(
+        loss: objective.loss(scores, tensors), metrics: objective.metrics(scores, tensors))
+      try window.add(result, images: batch.count)
+      sum += try MetricSum(#require(result.metrics["accuracy"]), samples: batch.count)
+    }
+    #expect(sum.mean == Double(hits.reduce(0, +)) / 49)
+    #expect(try window.read().metrics["accuracy"] == sum.mean)
+  }
+
+  @Test("A metric of one element stands for all samples of its batch")
+  func sharedMean() throws {
+    var sum = try MetricSum(Tensor([Float(0.25)]), samples: 3)
+    sum += try MetricSum(Tensor([Float(1), 0]), samples: 2)
+    #expect(sum.mean == 1.75 / 5)
   }
 
   @Test("It runs in evaluation mode unless told otherwise, and moves no statistics")

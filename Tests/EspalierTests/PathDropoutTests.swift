@@ -114,14 +114,17 @@ struct PathDropoutTests {
       context.position.step = step
       let strategy = PathDropout(rate: 0.9)
       try strategy.prepare(context)
-      let before = try net.edge.parameters.map { try $0.variable.scalars() as [Float] }
+      // The gradient of a bias before batch norm is zero but for rounding.
+      let parameters = net.edge.namedParameters.filter { $0.path != "conv.0.bias" }
+        .map(\.parameter)
+      let before = try parameters.map { try $0.variable.scalars() as [Float] }
       _ = try EspalierTensor.step { try strategy.step(context, training: batch) { batch } }
-      let after = try net.edge.parameters.map { try $0.variable.scalars() as [Float] }
+      let after = try parameters.map { try $0.variable.scalars() as [Float] }
       return zip(before, after).filter { $0 != $1 }.count
     }
-    // All of the edge's six parameters train at first.
-    for _ in 0..<5 { #expect(try trained(at: 0) == 6) }
-    #expect(try (0..<5).map { _ in try trained(at: 999) }.allSatisfy { $0 < 6 })
+    // All of the edge's other five parameters train at first.
+    for _ in 0..<5 { #expect(try trained(at: 0) == 5) }
+    #expect(try (0..<5).map { _ in try trained(at: 999) }.allSatisfy { $0 < 5 })
   }
 
   @Test(

@@ -47,6 +47,8 @@ public protocol Mixture {
 
 /// What a mixture sees of a choice.
 public struct MixtureCandidates {
+  /// What the candidates are applied to.
+  public let input: Tensor
   /// The candidates that run.
   public let active: [Int]
   /// The vector of multipliers, or nil.

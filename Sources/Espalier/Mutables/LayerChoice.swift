@@ -195,7 +195,7 @@ public final class LayerChoice: Module, Layer, Mutable {
       precondition(!decision.active.isEmpty, "LayerChoice \(key): no candidate is active")
       output = decision.mixture(
         MixtureCandidates(
-          active: decision.active, weights: decision.weights,
+          input: x, active: decision.active, weights: decision.weights,
           weightOffset: decision.weightOffset,
           run: { [candidates] in candidates[$0].layer(x) }, isZero: isZero))
     }
@@ -211,7 +211,8 @@ public final class LayerChoice: Module, Layer, Mutable {
     let key = box.key ?? "choice"
     return decision.mixture(
       MixtureCandidates(
-        active: decision.active, weights: decision.weights, weightOffset: decision.weightOffset,
+        input: x, active: decision.active, weights: decision.weights,
+        weightOffset: decision.weightOffset,
         run: { [candidates] index in
           ChoiceMarks.begin(key: key, inputs: [x])
           let output = ChoiceMarks.leave(candidates[index].layer(x), carriesGradient: true)

@@ -3,7 +3,7 @@ import Foundation
 /// FBNet: differentiable search with a cost in the loss (arXiv:1812.03443).
 ///
 /// Every choice mixes its candidates by `m = softmax((α + g) / τ)`, g Gumbel noise; one draw gives
-/// the output and the expected cost. The temperature falls as `5 · e^(−0.045 · 90 · progress)`, the
+/// the output and the expected cost E, which is in the loss of α as `0.2 · loss · (log E)^0.6`. The temperature falls as `5 · e^(−0.045 · 90 · progress)`, the
 /// authors' decay over their 90 epochs. During the warm-up only weights learn; then each step α
 /// follows the loss on a validation batch (AdamW) and the weights the loss on a training batch.
 ///
@@ -27,6 +27,8 @@ public final class FBNet: SearchStrategy {
     public var annealing = 0.045
     /// Share of the search in which only weights learn.
     public var warmUp = 10.0 / 90
+    /// The cost in the loss of α; nil is none.
+    public var cost: CostPenalty?
 
     /// The authors' values.
     public init() {}
@@ -89,7 +91,10 @@ public final class FBNet: SearchStrategy {
     if search.isRehearsing || search.position.progress >= settings.warmUp {
       let held = try validation()
       let (_, gradients) = try valueAndGradient(wrt: prepared.alpha.variables) {
-        search.evaluate(decisions(temperature), held)
+        let decisions = decisions(temperature)
+        let loss = search.evaluate(decisions, held).loss
+        guard let cost = settings.cost else { return loss }
+        return cost(loss, expected: try search.costs().expected(decisions, cost.key))
       }
       try prepared.optimizer.update(with: gradients)
     }
@@ -132,7 +137,9 @@ extension FBNet {
         SettingDescription(
           "annealing", "\(d.annealing)", "the temperature falls by e^-this, 90 times a search"),
         SettingDescription("warm_up", "0.1111", "share of the search that trains weights only"),
-      ],
+      ]
+        + CostPenalty.settings(
+          default: .multiplyAdds, scale: 0.2, exponent: 0.6, reference: "2.718281828459045"),
       make: { values throws(SettingError) in
         var s = Settings()
         s.learningRate = Float(
@@ -143,6 +150,8 @@ extension FBNet {
           "temperature", default: s.temperature, in: 0.01...1000)
         s.annealing = try values.number("annealing", default: s.annealing, in: 0...10)
         s.warmUp = try values.number("warm_up", default: s.warmUp, in: 0...1)
+        s.cost = try CostPenalty(
+          values, default: .multiplyAdds, scale: 0.2, exponent: 0.6, reference: 2.718281828459045)
         return FBNet(s)
       })
   }()

@@ -43,6 +43,8 @@ public final class ProxylessNAS: SearchStrategy {
     public var baselineDecay = 0.99
     /// The standard deviation of the first α.
     public var deviation = 1e-3
+    /// The cost in the loss of α; nil is none.
+    public var cost: CostPenalty?
 
     /// The authors' values.
     public init() {}
@@ -153,34 +155,46 @@ public final class ProxylessNAS: SearchStrategy {
       decisions[key] = Decision(
         .sampled, active: [active], weights: prepared.gates[key]?.tensor, mixture: BinaryGates())
     }
-    let gradients = try gateGradients(decisions, search, batch)
-    try updateAlpha(gradients) { softmax($0.alpha.tensor) }
+    let gates = try gateGradients(decisions, search, batch)
+    try updateAlpha(gates, search) { softmax($0.alpha.tensor) }
   }
 
+  /// The loss and its gradient towards the gates of each key.
   private func gateGradients(
     _ decisions: [String: Decision], _ search: SearchContext, _ batch: TensorBatch
-  ) throws -> [String: Tensor] {
+  ) throws -> (loss: Tensor, gradients: [String: Tensor]) {
     let gates = prepared.gates
     let keys = gates.keys.sorted()
-    let (_, gradients) = try valueAndGradient(wrt: keys.compactMap { gates[$0] }) {
+    let (value, gradients) = try valueAndGradient(wrt: keys.compactMap { gates[$0] }) {
       search.evaluate(decisions, batch)
     }
     var result: [String: Tensor] = [:]
     for key in keys { result[key] = gates[key].flatMap { gradients[$0] } }
-    return result
+    return (value.loss, result)
   }
 
-  /// One update along `Σ_j ∂L/∂g_j · p_j`, whose gradient is the chain rule's.
+  /// One update along `Σ_j ∂L/∂g_j · p_j`, whose gradient is the chain rule's, and along the cost.
+  ///
+  /// - Parameter probabilities: p of a table, as it follows from α; recorded.
   private func updateAlpha(
-    _ gateGradients: [String: Tensor], _ probabilities: (AlphaTables.Table) throws -> Tensor
+    _ gates: (loss: Tensor, gradients: [String: Tensor]), _ search: SearchContext,
+    _ probabilities: (AlphaTables.Table) throws -> Tensor
   ) throws {
     let tables = prepared.alpha.tables
     let (_, gradients) = try valueAndGradient(wrt: prepared.alpha.variables) {
-      addAll(
-        try tables.map { table in
-          let towards = table.keys.map { gateGradients[$0] ?? Tensor(zeros: [table.candidates]) }
-          return (try probabilities(table) * stopGradient(stack(towards))).sum()
+      let shares = try tables.map(probabilities)
+      let sum = addAll(
+        zip(tables, shares).map { table, share in
+          let towards = table.keys.map { gates.gradients[$0] ?? Tensor(zeros: [table.candidates]) }
+          return (share * stopGradient(stack(towards))).sum()
         })
+      guard let cost = settings.cost else { return sum }
+      let mixtures = prepared.alpha.mixtures { table in
+        shares[tables.firstIndex { $0.alpha === table.alpha } ?? 0]
+      }
+      let expected = try search.costs().expected(mixtures, cost.key)
+      let along = cost.form == .multiply ? sum * stopGradient(cost.factor(expected)) : sum
+      return along + cost(stopGradient(gates.loss), expected: expected)
     }
     try prepared.optimizer.update(with: gradients)
     onHost = nil
@@ -219,8 +233,8 @@ public final class ProxylessNAS: SearchStrategy {
       decisions[key] = Decision(.sampled, active: pair, weights: gates.tensor)
     }
     let pairs = drawn.mapValues(\.pair)
-    let gradients = try gateGradients(decisions, search, batch)
-    try updateAlpha(gradients) { table in
+    let gates = try gateGradients(decisions, search, batch)
+    try updateAlpha(gates, search) { table in
       // Far below any α, so that the softmax is the pair's.
       let mask = table.keys.flatMap { key in
         (0..<table.candidates).map { pairs[key]?.contains($0) == true ? Float(0) : -1e9 }
@@ -333,7 +347,9 @@ extension ProxylessNAS {
         SettingDescription("alpha_samples", "\(d.samples)", "reinforce: paths of an update"),
         SettingDescription("baseline_decay", "\(d.baselineDecay)", "reinforce: of the baseline"),
         SettingDescription("alpha_deviation", "\(d.deviation)", "deviation of the first α"),
-      ],
+      ]
+        + CostPenalty.settings(
+          default: nil, scale: 0.2, exponent: 0.3, reference: "80000000.0"),
       make: { values throws(SettingError) in
         var s = Settings()
         if let text = values.texts["alpha_mode"] {
@@ -352,6 +368,8 @@ extension ProxylessNAS {
         s.baselineDecay = try values.number(
           "baseline_decay", default: s.baselineDecay, in: 0...1)
         s.deviation = try values.number("alpha_deviation", default: s.deviation, in: 0...10)
+        s.cost = try CostPenalty(
+          values, default: nil, scale: 0.2, exponent: 0.3, reference: 80_000_000)
         return ProxylessNAS(s)
       })
   }()

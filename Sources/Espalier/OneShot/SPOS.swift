@@ -15,15 +15,15 @@ public final class SPOS: SearchStrategy {
 
   /// Costs of the paths that train.
   public struct Window: Sendable {
-    /// Which cost: `multiply_adds`, `parameters` or `latency_s`.
-    public var cost: String
+    /// Which cost.
+    public var cost: CostKey
     /// The costs wanted.
     public var range: ClosedRange<Double>
     /// Equal bins of the range, drawn uniformly; 7 in NNI.
     public var binCount: Int
 
     /// A window.
-    public init(cost: String, range: ClosedRange<Double>, binCount: Int = 7) {
+    public init(cost: CostKey, range: ClosedRange<Double>, binCount: Int = 7) {
       self.cost = cost
       self.range = range
       self.binCount = binCount
@@ -48,7 +48,7 @@ public final class SPOS: SearchStrategy {
   /// - Parameters:
   ///   - evolution: Sizes of the evolution after training.
   ///   - window: Costs of the paths that train; nil for all paths.
-  ///   - costs: What a path costs, and whether it may be evaluated; nil: nothing is limited.
+  ///   - costs: What a path costs, and whether it may be evaluated; nil: as the search says.
   init(
     evolution: PathEvolution.Settings = PathEvolution.Settings(), window: Window? = nil,
     costs: PathCosts? = nil
@@ -69,13 +69,10 @@ public final class SPOS: SearchStrategy {
         best: search.randomArchitecture())
       return
     }
-    guard let costs else {
-      throw SpaceError.undecidable(
-        key: window.cost, strategy: SPOS.name,
-        reason: "this search has no costs; leave window_high out")
-    }
+    let costs = costs ?? PathCosts(search)
     let sampler = try CostWindow(
-      space, key: window.cost, range: window.range, binCount: window.binCount, strategy: SPOS.name
+      space, key: window.cost.rawValue, range: window.range, binCount: window.binCount,
+      strategy: SPOS.name
     ) { try costs.exact($0, window.cost) }
     self.search = Search(
       space: space, window: sampler, probabilities: SPOS.shares(space, sampler),
@@ -120,27 +117,30 @@ public final class SPOS: SearchStrategy {
   {
     var evolution = PathEvolution(
       search.space, settings: evolution, evaluations: max(1, search.evaluations))
-    let best = try evolution.run(&search.generator) { [costs] choices in
-      try costs?.isWithinLimits(choices) ?? true
+    let costs = costs ?? PathCosts(search)
+    let best = try evolution.run(&search.generator) {
+      try costs.isWithinLimits($0)
     } evaluate: {
       try evaluate($0)
     }
-    guard let best else {
-      throw SpaceError.undecidable(
-        key: "the result", strategy: SPOS.name,
-        reason: "no path within the limits was found; raise a limit")
-    }
-    self.search?.best = best
-    return best
+    if let best { self.search?.best = best }
+    return try architecture()
   }
 }
 
 /// What paths of a space cost.
 struct PathCosts {
-  /// The cost of a name.
-  var exact: (_ choices: [String: ResolvedChoice], _ key: String) throws -> Double
+  /// A cost.
+  var exact: (_ choices: [String: ResolvedChoice], _ key: CostKey) throws -> Double
   /// Whether a path keeps to all limits.
   var isWithinLimits: (_ choices: [String: ResolvedChoice]) throws -> Bool
+}
+
+extension PathCosts {
+  /// Those of a search.
+  init(_ search: SearchContext) {
+    self.init(exact: { try search.costs().exact($0, $1) }, isWithinLimits: search.admits)
+  }
 }
 
 extension SPOS {
@@ -169,7 +169,7 @@ extension SPOS {
       evolution.mutations = try values.integer("mutations", default: 25, in: 0...100_000)
       evolution.mutationProbability = try values.number(
         "mutation_probability", default: 0.1, in: 0...1)
-      let cost = values.texts["window_cost"] ?? "multiply_adds"
+      let cost = try values.cost("window_cost", default: .multiplyAdds)
       let high = try values.number("window_high", default: 0, in: 0...1e18)
       let low = try values.number("window_low", default: 0, in: 0...1e18)
       let bins = try values.integer("window_bins", default: 7, in: 1...1000)

@@ -16,6 +16,9 @@ public final class SearchContext {
   public package(set) var position: TrainingPosition
   /// How many architectures may be evaluated after training.
   public let evaluations: Int
+  /// The largest costs that an architecture may have.
+  public let limits: CostLimits
+  private var knownCosts: ArchitectureCosts?
   /// Makes further networks of the space; nil where the trainer was given a network alone.
   private let makeNetwork: NetworkMaker?
   /// What another network needs: the shape of an image, and its weights' optimizer.
@@ -25,7 +28,7 @@ public final class SearchContext {
     model: any Layer, space: SearchSpace, weights: ParameterSet, optimizer: any Optimizer,
     objective: Objective, generator: SeededGenerator, evaluations: Int,
     position: TrainingPosition = TrainingPosition(stepCount: 1, epochCount: 1),
-    makeNetwork: NetworkMaker? = nil,
+    makeNetwork: NetworkMaker? = nil, limits: CostLimits = CostLimits(),
     replacement: (input: Shape, makeOptimizer: (ParameterSet) throws -> any Optimizer)? = nil
   ) {
     self.model = model
@@ -37,6 +40,7 @@ public final class SearchContext {
     self.evaluations = evaluations
     self.position = position
     self.makeNetwork = makeNetwork
+    self.limits = limits
     self.replacement = replacement
   }
 
@@ -49,7 +53,7 @@ public final class SearchContext {
       model: model, space: try SearchSpace(of: model, input: input), weights: weights,
       optimizer: try options.optimizer(of: weights), objective: options.objective,
       generator: SearchContext.generator(seed: options.seed), evaluations: options.evaluations,
-      position: position, makeNetwork: options.makeNetwork,
+      position: position, makeNetwork: options.makeNetwork, limits: options.limits,
       replacement: (input, options.optimizer(of:)))
   }
 
@@ -72,6 +76,32 @@ public final class SearchContext {
         "\(strategy) makes further networks of its space: set SearchOptions.makeNetwork")
     }
     return try makeNetwork(role, settings)
+  }
+
+  /// What architectures cost in the network that is retrained, or in the supernet where the trainer
+  /// was given a network alone.
+  public func costs() throws -> ArchitectureCosts {
+    if let knownCosts { return knownCosts }
+    guard let input = replacement?.input, input.rank == 3 else {
+      throw RunError("costs are known of networks that take images")
+    }
+    let image = ImageShape(channels: input[0], height: input[1], width: input[2])
+    let costs =
+      if let makeNetwork {
+        try ArchitectureCosts(of: makeNetwork(.retraining, [:]), image: image)
+      } else {
+        ArchitectureCosts(of: model, space: space, image: image)
+      }
+    knownCosts = costs
+    return costs
+  }
+
+  /// Whether costs are known: of a network without a trainer, or of vectors, they are not.
+  var takesImages: Bool { replacement?.input.rank == 3 }
+
+  /// Whether an architecture keeps to all limits.
+  public func admits(_ choices: [String: ResolvedChoice]) throws -> Bool {
+    try limits.isEmpty || costs().excess(choices, over: limits) == nil
   }
 
   /// Goes on with another network of the same choices, with its own weights and a new optimizer.
@@ -112,7 +142,8 @@ public final class SearchContext {
   public func score(_ result: StepResult) throws -> Double {
     try objective.score(
       EvaluationResult(
-        loss: result.loss.item(), metrics: result.metrics.mapValues { try $0.item() }, count: 1))
+        loss: result.loss.item(), metrics: result.metrics.mapValues { try MetricSum($0).mean },
+        count: 1))
   }
 
   /// Trains the weights once under decisions.

@@ -32,9 +32,8 @@ public final class MNISTSpace: Module, SpaceModel {
 
   static let definition = SpaceDefinition(
     name: "mnist", summary: "the guide's Net: a 3x3 or 5x5 convolution, a skip connection or none",
-    paper: "NNI guide, \"Using NAS on NNI\"", settings: [],
-    makeSupernet: { settings throws(SettingError) in try make(settings) },
-    makeRetrainingNetwork: { settings throws(SettingError) in try make(settings) })
+    paper: "NNI guide, \"Using NAS on NNI\"",
+    makeSupernet: { settings throws(SettingError) in try make(settings) })
 
   private static func make(_ settings: SpaceSettings) throws(SettingError) -> any SpaceModel {
     let image = settings.image

@@ -73,7 +73,7 @@ public struct SpaceDefinition: Sendable {
   public let name: String
   /// One line.
   public let summary: String
-  /// Where it comes from.
+  /// Where it comes from; may be empty.
   public let paper: String
   /// What `--set` takes.
   public let settings: [SettingDescription]
@@ -87,23 +87,23 @@ public struct SpaceDefinition: Sendable {
   /// - Parameters:
   ///   - name: Its name on the command line.
   ///   - summary: One line.
-  ///   - paper: Where it comes from.
+  ///   - paper: Where it comes from, if from anywhere.
   ///   - settings: What `--set` takes.
   ///   - makeSupernet: Makes the network that is searched.
-  ///   - makeRetrainingNetwork: Makes the network that is trained with an architecture applied.
+  ///   - makeRetrainingNetwork: Makes the network that is trained with an architecture applied; nil:
+  ///     the same as the supernet.
   public init(
-    name: String, summary: String, paper: String, settings: [SettingDescription],
+    name: String, summary: String, paper: String = "", settings: [SettingDescription] = [],
     makeSupernet: @escaping @Sendable (SpaceSettings) throws(SettingError) -> any SpaceModel,
     makeRetrainingNetwork:
-      @escaping @Sendable (SpaceSettings) throws(SettingError)
-      -> any SpaceModel
+      (@Sendable (SpaceSettings) throws(SettingError) -> any SpaceModel)? = nil
   ) {
     self.name = name
     self.summary = summary
     self.paper = paper
     self.settings = settings
     self.makeSupernet = makeSupernet
-    self.makeRetrainingNetwork = makeRetrainingNetwork
+    self.makeRetrainingNetwork = makeRetrainingNetwork ?? makeSupernet
   }
 
   /// All spaces.

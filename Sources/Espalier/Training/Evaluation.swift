@@ -19,9 +19,9 @@ public func evaluate(
   _ loader: DataLoader, objective: Objective, mode: Mode = .evaluation,
   _ network: (Tensor) -> Tensor
 ) throws -> EvaluationResult {
-  var loss = 0.0
-  var metrics: [String: Double] = [:]
-  var count = 0
+  // Over samples: the last batch may be smaller.
+  var loss = MetricSum()
+  var metrics: [String: MetricSum] = [:]
   while let batch = try loader.next() {
     let result = try step { () -> StepResult in
       let tensors = try TensorBatch(batch)
@@ -31,14 +31,11 @@ public func evaluate(
           loss: objective.loss(output, tensors), metrics: objective.metrics(output, tensors))
       }
     }
-    // Weighted by samples: the last batch may be smaller.
-    loss += try result.loss.item() * Double(batch.count)
+    loss += try MetricSum(result.loss, samples: batch.count)
     for (name, value) in result.metrics {
-      metrics[name, default: 0] += try value.item() * Double(batch.count)
+      metrics[name, default: MetricSum()] += try MetricSum(value, samples: batch.count)
     }
-    count += batch.count
   }
-  let total = Double(max(count, 1))
   return EvaluationResult(
-    loss: loss / total, metrics: metrics.mapValues { $0 / total }, count: count)
+    loss: loss.mean, metrics: metrics.mapValues(\.mean), count: loss.count)
 }

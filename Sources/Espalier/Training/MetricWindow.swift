@@ -8,27 +8,23 @@ struct MetricWindow {
     var loss: Double
     /// The last step's loss.
     var lastLoss: Double
-    /// Means by name, each over the steps that have it.
+    /// Means by name, each over the samples of the steps that have it.
     var metrics: [String: Double]
     /// Images a second.
     var imagesPerSecond: Double
   }
 
-  private struct Sum {
-    var total = 0.0
-    var count = 0
-  }
-
-  /// Steps whose results were not read yet: reading waits for them.
-  private var results: [StepResult] = []
-  private var loss = Sum()
+  /// Steps whose results were not read yet, with their samples: reading waits for them.
+  private var results: [(result: StepResult, images: Int)] = []
+  /// Of the steps' losses: each step counts once.
+  private var loss = MetricSum()
   private var lastLoss = 0.0
-  private var metrics: [String: Sum] = [:]
+  private var metrics: [String: MetricSum] = [:]
   private var images = 0
   private var start = monotonicNow()
 
   mutating func add(_ result: StepResult, images count: Int) throws(DeviceError) {
-    results.append(result)
+    results.append((result, count))
     images += count
     // So that a long interval holds no more than this.
     if results.count >= 256 { try readResults() }
@@ -38,13 +34,12 @@ struct MetricWindow {
   mutating func startClock() { start = monotonicNow() }
 
   private mutating func readResults() throws(DeviceError) {
-    for result in results {
-      lastLoss = try result.loss.item()
-      loss.total += lastLoss
-      loss.count += 1
+    for (result, images) in results {
+      let step = try MetricSum(result.loss)
+      lastLoss = step.mean
+      loss += step
       for (name, value) in result.metrics {
-        metrics[name, default: Sum()].total += try value.item()
-        metrics[name]?.count += 1
+        metrics[name, default: MetricSum()] += try MetricSum(value, samples: images)
       }
     }
     results.removeAll(keepingCapacity: true)
@@ -55,10 +50,9 @@ struct MetricWindow {
     try readResults()
     let now = monotonicNow()
     let means = Means(
-      loss: loss.total / Double(max(loss.count, 1)), lastLoss: lastLoss,
-      metrics: metrics.mapValues { $0.total / Double($0.count) },
+      loss: loss.mean, lastLoss: lastLoss, metrics: metrics.mapValues(\.mean),
       imagesPerSecond: Double(images) / max(now - start, 1e-9))
-    (loss, metrics, images, start) = (Sum(), [:], 0, now)
+    (loss, metrics, images, start) = (MetricSum(), [:], 0, now)
     return means
   }
 
@@ -76,7 +70,7 @@ struct MetricWindow {
       guard parts.count == 3, let total = Double(parts[0]), let count = Int(parts[1]) else {
         continue
       }
-      let sum = Sum(total: total, count: count)
+      let sum = MetricSum(total: total, count: count)
       if parts[2].isEmpty { loss = sum } else { metrics[String(parts[2])] = sum }
     }
   }

@@ -2,7 +2,7 @@
 public struct Objective {
   /// The loss of an output, one element.
   public var loss: (_ output: Tensor, _ batch: TensorBatch) -> Tensor
-  /// Means over a batch by name, one element each.
+  /// What is reported of a batch by name: the mean as one element, or one float32 element a sample.
   public var metrics: (_ output: Tensor, _ batch: TensorBatch) -> [String: Tensor]
   /// The metric by which architectures are compared, or `loss`.
   public var selectionMetric: String
@@ -32,7 +32,7 @@ public struct Objective {
       },
       metrics: { output, batch in
         guard let labels = batch.labels else { return [:] }
-        return ["accuracy": (output.argmax(axis: 1) .== labels).cast(to: .float32).mean()]
+        return ["accuracy": (output.argmax(axis: 1) .== labels).cast(to: .float32)]
       },
       selectionMetric: "accuracy", isLargerBetter: true)
   }

@@ -21,20 +21,34 @@ public final class RunDirectory {
   /// - Throws: `RunError` where the folder is occupied and not resumed, or cannot be written.
   public init(_ path: String, isResuming: Bool) throws(RunError) {
     self.path = path
+    try RunDirectory.check(path, isResuming: isResuming)
+    do {
+      try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    } catch {
+      throw RunError("\(path) cannot be made: \(systemReason(error))")
+    }
+  }
+
+  /// Throws where a folder cannot be made or opened for a run; makes nothing.
+  ///
+  /// - Throws: `RunError` where it is occupied and not resumed, or it or the first folder on its way
+  ///   that exists cannot be written.
+  public static func check(_ path: String, isResuming: Bool) throws(RunError) {
     let manager = FileManager.default
     var isFolder: ObjCBool = false
-    if manager.fileExists(atPath: path, isDirectory: &isFolder) {
-      guard isFolder.boolValue else { throw RunError("\(path) is a file, expected a folder") }
-      let contents = (try? manager.contentsOfDirectory(atPath: path)) ?? []
-      guard isResuming || contents.isEmpty else {
-        throw RunError("\(path) is not empty; choose another --output, or go on with --resume")
+    guard manager.fileExists(atPath: path, isDirectory: &isFolder) else {
+      var parent = URL(fileURLWithPath: path)
+      repeat { parent.deleteLastPathComponent() } while !manager.fileExists(atPath: parent.path)
+      // Whether it is a folder, then whether something can be made in it.
+      guard access(parent.path + "/", F_OK) == 0, access(parent.path, W_OK | X_OK) == 0 else {
+        throw RunError("\(path) cannot be made: \(String(cString: strerror(errno)))")
       }
-    } else {
-      do {
-        try manager.createDirectory(atPath: path, withIntermediateDirectories: true)
-      } catch {
-        throw RunError("\(path) cannot be made: \(systemReason(error))")
-      }
+      return
+    }
+    guard isFolder.boolValue else { throw RunError("\(path) is a file, expected a folder") }
+    let contents = (try? manager.contentsOfDirectory(atPath: path)) ?? []
+    guard isResuming || contents.isEmpty else {
+      throw RunError("\(path) is not empty; choose another --output, or go on with --resume")
     }
     guard access(path, W_OK | X_OK) == 0 else {
       throw RunError("\(path) cannot be written: \(String(cString: strerror(errno)))")

@@ -20,7 +20,7 @@ struct SearchData {
     guard !first.isEmpty, !second.isEmpty || !needsValidation else {
       throw SettingError(
         name: "split", value: "\(options.split)",
-        expected: "a share that leaves images to both parts of \(first.count + second.count)")
+        expected: "a share that leaves an image to each part, of \(first.count + second.count)")
     }
     let normalize = Normalize(data.statistics)
     func loader(_ indices: [Int], seed: UInt64) -> DataLoader {

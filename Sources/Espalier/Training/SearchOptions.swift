@@ -21,6 +21,8 @@ public struct SearchOptions {
   /// Makes further networks of the space, for strategies whose network changes or that train two, and
   /// for costs in the network that is retrained.
   public var makeNetwork: NetworkMaker?
+  /// The largest costs that the result may have.
+  public var limits = CostLimits()
   /// Loss and metrics.
   public var objective = Objective.classification()
   /// Augmentation of training images, before normalisation.

@@ -36,7 +36,7 @@ struct SearchSession {
     try directory?.removeCandidates()
     var source = "strategy"
     var count = 0
-    let evaluator = CandidateEvaluator(space) { choices in
+    let evaluator = CandidateEvaluator(space, admits: search.admits) { choices in
       // The last epoch's checkpoint leads here again.
       if callbacks.shouldStop() { throw TrainingInterrupted(step: loop.position.step) }
       return try options.objective.score(
@@ -45,34 +45,60 @@ struct SearchSession {
     } found: { architecture, score in
       try directory?.appendCandidate(
         .object([
-          "score": .number(score), "source": .string(source), "architecture": architecture.json,
+          "score": .number(score), "source": .string(source),
+          "costs": .object(try search.costJSON(architecture.resolved(against: space.choices))),
+          "architecture": architecture.json,
         ]))
       count += 1
       callbacks.evaluation(count)
     }
-    let choices = try task.strategy.finish(search, evaluate: evaluator)
+    let choices = try admitted(task.strategy.finish(search, evaluate: evaluator), evaluator)
     let score = try evaluator(choices)
     source = "baseline"
     var baseline: Double?
     if options.reportsBaseline {
       var generator = SeededGenerator(seed: options.seed &+ 1)
       for _ in 0..<max(options.evaluations, 1) {
-        let score = try evaluator(space.randomArchitecture(&generator))
+        guard let choices = try search.admittedArchitecture(&generator) else { break }
+        let score = try evaluator(choices)
         baseline = max(baseline ?? score, score)
       }
     }
     let result = SearchResult(
       architecture: Architecture(choices, in: space.choices), validation: score,
       randomBaseline: baseline, seconds: loop.seconds, stopReason: loop.stopReason)
-    if let directory { try write(result, to: directory) }
+    if let directory {
+      try write(result, costs: search.costJSON(choices), to: directory)
+    }
     return result
   }
 
-  private func write(_ result: SearchResult, to directory: RunDirectory) throws {
+  /// What a strategy found, or, where that exceeds a limit, the best within all limits of what was
+  /// evaluated and of as many random architectures.
+  private func admitted(
+    _ choices: [String: ResolvedChoice], _ evaluator: CandidateEvaluator
+  ) throws -> [String: ResolvedChoice] {
+    let search = task.search
+    guard try !search.admits(choices) else { return choices }
+    var generator = SeededGenerator(seed: options.seed &+ 2)
+    for _ in 0..<max(options.evaluations, 1) {
+      guard let other = try search.admittedArchitecture(&generator) else { break }
+      _ = try evaluator(other)
+    }
+    if let best = evaluator.best { return best.choices }
+    let excess = try search.costs().excess(choices, over: search.limits)
+    throw RunError(
+      "no architecture within \(search.limits.texts.joined(separator: ", ")) was found"
+        + (excess.map { "; the best of the strategy has \($0.key.rawValue)=\(Int($0.cost))" } ?? "")
+        + "; raise the limit")
+  }
+
+  private func write(_ result: SearchResult, costs: JSONObject, to directory: RunDirectory) throws {
     try directory.write(result.architecture.jsonText, to: "architecture.json")
     var summary: JSONObject = [
       "parameters": .integer(task.model.parameterCount), "search_seconds": .number(result.seconds),
     ]
+    summary["costs"] = .object(costs)
     summary["validation_accuracy"] = result.validation.map { .number($0) }
     summary["stopped_early"] = result.stopReason.map { .string($0) }
     let shares = try task.shares()

@@ -56,12 +56,19 @@ public final class SearchTrainer {
   /// Searches from the beginning, or from the directory's checkpoint.
   @discardableResult
   public func train(isResuming: Bool = false) throws -> SearchResult {
-    let session = try SearchSession(
-      net: net, strategy: strategy, data: data, epochs: epochs, logFrequency: logFrequency,
-      options: options, directory: directory, callbacks: callbacks)
-    let result = try session.run(isResuming: isResuming)
+    let result = try makeSession().run(isResuming: isResuming)
     self.result = result
     return result
+  }
+
+  /// Throws what `train()` would throw before its first step: where the split leaves nothing to one
+  /// part, the choices of the network contradict each other, or the strategy cannot decide one.
+  public func check() throws { _ = try makeSession() }
+
+  private func makeSession() throws -> SearchSession {
+    try SearchSession(
+      net: net, strategy: strategy, data: data, epochs: epochs, logFrequency: logFrequency,
+      options: options, directory: directory, callbacks: callbacks)
   }
 
   /// The architecture found.

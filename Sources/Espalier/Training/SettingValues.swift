@@ -79,16 +79,20 @@ public struct SettingDescription: Sendable {
   public let defaultValue: String
   /// Its default in retraining, where that is another one.
   public let retrainingDefault: String?
+  /// Its default for colour images of at least 32 pixels, where that is another one.
+  public let colourDefault: String?
   /// One line.
   public let summary: String
 
   /// A description.
   public init(
-    _ name: String, _ defaultValue: String, retraining: String? = nil, _ summary: String
+    _ name: String, _ defaultValue: String, retraining: String? = nil, colour: String? = nil,
+    _ summary: String
   ) {
     self.name = name
     self.defaultValue = defaultValue
     retrainingDefault = retraining
+    colourDefault = colour
     self.summary = summary
   }
 }

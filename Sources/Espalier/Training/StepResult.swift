@@ -2,7 +2,7 @@
 public struct StepResult: TensorPack {
   /// The training loss, one element.
   public var loss: Tensor
-  /// Further means by name.
+  /// What else is reported, by name: means of one element, or one element a sample.
   public var metrics: [String: Tensor]
 
   /// A result.

@@ -2,36 +2,49 @@ extension SettingDescription {
   /// What every verb takes.
   public static let common: [SettingDescription] = [
     SettingDescription("images", "all", "use the first N training images after the shuffle"),
-    SettingDescription("test_images", "all", "use the first N test images"),
+    SettingDescription(
+      "test_images", "all", "use the first N test images; a search looks at none"),
     SettingDescription(
       "split", "0.5", retraining: "1", "share of the training images that trains weights"),
     SettingDescription("evaluations", "100", "architectures evaluated after training at most"),
   ]
 
-  /// What both kinds of training take; some defaults depend on the images.
-  static func training(_ augmentation: ImageAugmentation) -> [SettingDescription] {
+  /// What both kinds of training take.
+  ///
+  /// - Parameter augmentation: The defaults for the images at hand; nil: say those of all images.
+  static func training(_ augmentation: ImageAugmentation?) -> [SettingDescription] {
     [
       SettingDescription("learning_rate", "0.025", "the weights' learning rate at the start"),
       SettingDescription(
-        "final_learning_rate", "0.001", retraining: "0.0", "and at the end of the cosine"),
+        "final_learning_rate", "0.001", retraining: "0.0", "at the end of the cosine"),
       SettingDescription("momentum", "0.9", "the weights' momentum"),
       SettingDescription("weight_decay", "0.0003", "the weights' decay"),
       SettingDescription("clip_norm", "5.0", "largest norm of the weights' gradient; 0: any"),
-      SettingDescription("crop", "\(augmentation.crop)", "pixels by which a random crop moves"),
-      SettingDescription("flip", "\(augmentation.flips)", "mirror half of the images"),
+      .augmenting("crop", augmentation, "pixels by which a random crop moves") { "\($0.crop)" },
+      .augmenting("flip", augmentation, "mirror half of the images") { "\($0.flips)" },
       SettingDescription("checkpoint_interval", "200", "steps between checkpoints"),
     ]
+  }
+
+  /// A setting of `ImageAugmentation`, whose default depends on the images.
+  fileprivate static func augmenting(
+    _ name: String, _ augmentation: ImageAugmentation?, _ summary: String,
+    value: (ImageAugmentation) -> String
+  ) -> SettingDescription {
+    if let augmentation { return SettingDescription(name, value(augmentation), summary) }
+    return SettingDescription(
+      name, value(ImageAugmentation()), colour: value(.ofColourImages), summary)
   }
 }
 
 extension SearchOptions {
   /// What a search takes beside the space's and the strategy's settings.
-  public static func settings(_ augmentation: ImageAugmentation = ImageAugmentation())
-    -> [SettingDescription]
-  {
+  ///
+  /// - Parameter augmentation: The defaults for the images at hand; nil: say those of all images.
+  public static func settings(_ augmentation: ImageAugmentation? = nil) -> [SettingDescription] {
     SettingDescription.common + SettingDescription.training(augmentation) + [
       SettingDescription(
-        "evaluation_images", "1000", "validation images that an evaluation looks at at most"),
+        "evaluation_images", "1000", "validation images that an evaluation looks at, at most"),
       SettingDescription(
         "recalibration_images", "1024",
         "training images that make an evaluation's batch-norm statistics; 0: its own batches do"),
@@ -68,13 +81,14 @@ extension SearchOptions {
 
 extension RetrainOptions {
   /// What a retraining takes beside the space's settings.
-  public static func settings(_ augmentation: ImageAugmentation = ImageAugmentation())
-    -> [SettingDescription]
-  {
+  ///
+  /// - Parameter augmentation: The defaults for the images at hand; nil: say those of all images.
+  public static func settings(_ augmentation: ImageAugmentation? = nil) -> [SettingDescription] {
     SettingDescription.common + SettingDescription.training(augmentation) + [
-      SettingDescription("cutout", "\(augmentation.cutout)", "side of cutout's square in pixels"),
-      SettingDescription(
-        "drop_path", "\(augmentation.dropPath)", "drop-path probability at the end"),
+      .augmenting("cutout", augmentation, "side of cutout's square in pixels") { "\($0.cutout)" },
+      .augmenting("drop_path", augmentation, "drop-path probability at the end") {
+        "\($0.dropPath)"
+      },
     ]
   }
 

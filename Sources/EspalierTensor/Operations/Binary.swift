@@ -79,7 +79,7 @@ struct Binary: Operation {
 
 extension Kernel {
   static let binary = Kernel(
-    "binary", esp_binary_f32, esp_binary_f64, int32: esp_binary_i32)
+    "binary", esp_binary_f32, esp_binary_f64, int32: esp_binary_i32, skipping: 2)
 }
 
 extension LaunchBuilder {

@@ -55,6 +55,8 @@ public struct Tensor {
   public var rank: Int { shape.rank }
   /// Shape and element type.
   public var type: TensorType { value.type }
+  /// Whether both are one value, not merely equal.
+  package func isSame(as other: Tensor) -> Bool { value === other.value }
 }
 
 /// The history of memory that is written in place.

@@ -147,7 +147,9 @@ struct Flush {
     let device = room.blocks[call.block].device
     try memory.resolveSpaces(call.block, plan)
     for binding in schedule.upstream[call.upstream] {
-      room.spaces[plan.upstreamSpace(binding.index)] = try memory.space(binding.place, device)
+      let space = plan.upstreamSpace(binding.index)
+      room.spaces[space] = try memory.space(binding.place, device)
+      if case .absent = binding.place { room.isAbsent[space] = true }
     }
     for binding in schedule.targets[call.targets] {
       room.spaces[plan.gradientSpace(binding.index)] = try memory.space(binding.place, device)

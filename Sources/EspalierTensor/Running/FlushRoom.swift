@@ -56,7 +56,7 @@ final class FlushRoom {
   /// The words of all blocks' scalars, one block after the other.
   @exclusivity(unchecked) var words: [UInt32] = []
   @exclusivity(unchecked) var spaces: [ResolvedSpace] = []
-  /// Beside `spaces`, as far as operands go: whether there is an exact zero.
+  /// Beside `spaces`: whether an operand or an upstream gradient is an exact zero.
   @exclusivity(unchecked) var isAbsent: [Bool] = []
 
   func clearBlocks() {

@@ -110,6 +110,7 @@ struct CombineTerm: Hashable, Sendable {
 }
 
 extension Kernel {
-  static let combineNormalized = Kernel("combine_normalized", esp_combine_normalized_f32, nil)
+  static let combineNormalized = Kernel(
+    "combine_normalized", esp_combine_normalized_f32, nil, skipping: 1)
   static let combineSums = Kernel("combine_sums", esp_combine_sums_f32, nil)
 }
