@@ -92,7 +92,8 @@ struct StepSizes {
   /// The same step with next to nothing to compute: what it takes is the host's.
   var tiny: StepSizes {
     StepSizes(
-      batch: 1, channels: 2, cells: cells, image: 8, space: space, hasAuxiliaryHead: false)
+      // As few channels as every strategy takes: a quarter of them has two halves.
+      batch: 1, channels: 8, cells: cells, image: 8, space: space, hasAuxiliaryHead: false)
   }
 
   /// What a space is made from.

@@ -52,7 +52,8 @@ struct RehearsalTests {
   /// Rehearses sampled paths of a net, then trains and evaluates random ones: nothing may be planned
   /// and no arena may grow.
   static func expectSteadyState(
-    _ net: some Layer, image: ImageShape, classes: Int, steps: Int, launches: Int
+    _ net: some Layer, image: ImageShape, classes: Int, steps: Int, launches: Int,
+    strategy name: String = RandomSearch.name
   ) throws {
     let space = try SearchSpace(of: net, input: [image.channels, image.height, image.width])
     let weights = try ParameterSet(net)
@@ -61,7 +62,8 @@ struct RehearsalTests {
     let search = SearchContext(
       model: net, space: space, weights: weights, optimizer: optimizer,
       objective: .classification(), generator: SeededGenerator(seed: 5), evaluations: 1)
-    let strategy = RandomSearch()
+    let strategy = try StrategyDefinition.named(name)?.make(SettingValues())
+    guard let strategy else { fatalError("no strategy \(name)") }
     try strategy.prepare(search)
     func batch(_ n: Int) throws -> TensorBatch {
       var generator = SeededGenerator(seed: UInt64(n))
@@ -77,7 +79,7 @@ struct RehearsalTests {
     }
     let before = try contents()
     try search.rehearse(
-      strategy, batches: [(4, nil), (3, nil)], evaluations: [6, 5], recalibrations: [7],
+      strategy, batches: [(4, 4), (3, 3)], evaluations: [6, 5], recalibrations: [7],
       makeBatch: batch)
     guard try contents() == before else { fatalError("the rehearsal changed weights") }
     EngineStatistics.reset()
@@ -128,15 +130,18 @@ struct RehearsalTests {
     }
   }
 
-  @Test("100 sampled steps of the darts space plan nothing after the rehearsal")
-  func darts() async {
-    await #expect(processExitsWith: .success) {
+  @Test(
+    "Steps of the darts space plan nothing after the rehearsal",
+    arguments: [RandomSearch.name, GDAS.name, SecondOrderDARTS.name])
+  func darts(strategy: String) async {
+    await #expect(processExitsWith: .success) { [strategy] in
       var configuration = DARTSSpace.Configuration()
       (configuration.channels, configuration.cells, configuration.nodes) = (2, 3, 2)
       let image = ImageShape(channels: 3, height: 8, width: 8)
       let net = DARTSSpace(image: image, classes: 4, configuration: configuration)
       try RehearsalTests.expectSteadyState(
-        net, image: image, classes: 4, steps: 100, launches: 10_000)
+        net, image: image, classes: 4, steps: strategy == SecondOrderDARTS.name ? 10 : 100,
+        launches: 10_000, strategy: strategy)
     }
   }
 }

@@ -41,7 +41,7 @@ extension SearchContext {
     let (savedGenerator, savedState) = (generator, strategy.state)
     try space.rehearse(
       (steps + evaluations).map { pass in { _ = try EspalierTensor.step { try pass() } } }
-        + recalibrations,
+        + recalibrations + [{ _ = try strategy.probabilities() }],
       progress: progress)
     generator = savedGenerator
     try strategy.restore(savedState, in: self)
