@@ -34,9 +34,6 @@ final class SearchTask: TrainingTask {
 
   /// Plans all that training and the evaluations after it will need.
   func prepare() throws {
-    // What a log line and an epoch's end read is planned too.
-    _ = try strategy.probabilities()
-    _ = try strategy.architecture()
     var batches: [(training: Int, validation: Int?)] = []
     for size in data.training.batchSizes {
       if strategy.needsValidationBatch, let validation = data.validation {
