@@ -4,6 +4,8 @@ public enum CostKey: String, CaseIterable, Sendable {
   case parameters
   /// Multiply-adds of convolutions and linear layers for one image, a bias as one an output.
   case multiplyAdds = "multiply_adds"
+  /// Seconds for one image on the device of a latency table: the sum over what runs.
+  case latency = "latency_s"
 
   /// All names, for messages.
   static var names: String { allCases.map(\.rawValue).joined(separator: ", ") }

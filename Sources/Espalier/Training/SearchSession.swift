@@ -86,11 +86,10 @@ struct SearchSession {
       _ = try evaluator(other)
     }
     if let best = evaluator.best { return best.choices }
-    let excess = try search.costs().excess(choices, over: search.limits)
-    throw RunError(
-      "no architecture within \(search.limits.texts.joined(separator: ", ")) was found"
-        + (excess.map { "; the best of the strategy has \($0.key.rawValue)=\(Int($0.cost))" } ?? "")
-        + "; raise the limit")
+    guard let excess = try search.costs().excess(choices, over: search.limits) else {
+      return choices
+    }
+    throw LimitError.noneFound(search.limits, excess.key, cost: excess.cost)
   }
 
   private func write(_ result: SearchResult, costs: JSONObject, to directory: RunDirectory) throws {
