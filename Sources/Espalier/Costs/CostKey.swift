@@ -32,6 +32,11 @@ public struct CostLimits: Sendable, Equatable {
         throw SettingError(
           name: "limit", value: text, expected: "a positive number behind \(key.rawValue)=")
       }
+      if let earlier = limits[key], earlier != limit {
+        throw SettingError(
+          name: "limit", value: text,
+          expected: "one limit of \(key.rawValue), \(key.text(earlier)) is given too")
+      }
       limits[key] = limit
     }
   }

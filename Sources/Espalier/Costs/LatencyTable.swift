@@ -73,6 +73,9 @@ extension LatencyTable {
     return lines.joined(separator: "\n") + "\n"
   }
 
+  /// Differs between tables that differ, for checkpoints.
+  public var fingerprint: String { CRC32C.text(of: text.utf8) }
+
   private static func quoted(_ field: String) -> String {
     guard field.contains(where: { ",\"\r\n".contains($0) }) else { return field }
     return "\"" + field.replacing("\"", with: "\"\"") + "\""
@@ -111,35 +114,6 @@ extension LatencyTable {
         throw LatencyError.notATable(
           path, "row \(number + 1): \(fields[6]) at \(fields[7]) is there twice")
       }
-    }
-  }
-}
-
-/// What is wrong with latencies; every description is one line.
-public enum LatencyError: Error, Equatable {
-  /// Latencies are asked for but nothing is known about any.
-  case noTable
-  /// A file that is no latency table.
-  case notATable(String, String)
-  /// A candidate that was not measured at its input's shape.
-  case missing(choice: String, candidate: String, input: String, device: String)
-  /// A choice that is measured by no candidate of its own.
-  case unmeasurable(String)
-}
-
-extension LatencyError: CustomStringConvertible {
-  /// One line for people.
-  public var description: String {
-    switch self {
-    case .noTable:
-      "latency_s is not known: give --latency-table FILE, which `espalier latency` writes"
-    case .notATable(let file, let found):
-      "\(file): \(found), expected a table that `espalier latency` wrote"
-    case .missing(let choice, let candidate, let input, let device):
-      "the latency table of \(device) has no row for \(candidate) of \(choice) at input \(input); "
-        + "measure again by `espalier latency` with this --space, --data and --set"
-    case .unmeasurable(let key):
-      "\(key) is no choice between layers, latencies are measured of layers; leave latency_s out"
     }
   }
 }

@@ -1,7 +1,8 @@
 extension SearchContext {
-  /// Throws before anything trains where no architecture can keep to the limits.
+  /// Throws before anything trains where no architecture can keep to the limits, or the latency table
+  /// is of another network.
   func requireReachableLimits() throws {
-    if !limits.isEmpty { try costs().requireReachable(limits) }
+    if !limits.isEmpty || latency != nil { try costs().requireReachable(limits) }
   }
 
   /// A uniformly random architecture within all limits; nil where a thousand draws found none.

@@ -19,7 +19,7 @@ public final class SearchContext {
   /// The largest costs that an architecture may have.
   public let limits: CostLimits
   /// What candidates take on a device, where `latency_s` is to be known.
-  private let latency: LatencyTable?
+  let latency: LatencyTable?
   private var knownCosts: ArchitectureCosts?
   /// Makes further networks of the space; nil where the trainer was given a network alone.
   private let makeNetwork: NetworkMaker?
