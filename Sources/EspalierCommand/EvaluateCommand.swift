@@ -7,6 +7,7 @@ struct EvaluateCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "evaluate",
     abstract: "Measure a network's accuracy, size, latency and memory.",
+    usage: "espalier evaluate <options>",
     discussion: """
       Example:
         espalier evaluate --space darts --architecture runs/b/architecture.json \\
@@ -85,7 +86,7 @@ struct EvaluateCommand: ParsableCommand {
       ("accuracy", "accuracy"), ("loss", "loss"), ("images", "test images"),
       ("parameters", "parameters"), ("multiply_adds", "multiply-adds an image"),
       ("peak_bytes", "peak memory in bytes"), ("device", "device"),
-    ] { table.add([label, object[name]?.shortText ?? "-"]) }
+    ] { table.add([label, object.shortText(of: name) ?? "-"]) }
     if let seconds = object["latency_s"]?.double {
       table.add(["latency of one image", String(format: "%.3f ms", seconds * 1000)])
     }

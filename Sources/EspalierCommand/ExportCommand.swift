@@ -5,6 +5,7 @@ import Foundation
 struct ExportCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "export", abstract: "Write an architecture in another form.",
+    usage: "espalier export --architecture <file> --format <format> <options>",
     discussion: """
       Example:
         espalier export --space darts --architecture runs/a/architecture.json \\

@@ -40,7 +40,7 @@ final class Heartbeat: Sendable {
   private func beat() {
     let seconds = ProcessInfo.processInfo.systemUptime - start
     let steps = steps.load(ordering: .relaxed)
-    let done = steps == 0 ? "preparing" : "at work, \(steps) steps done"
+    let done = steps == 0 ? "preparing" : "at work, \(RunText.count(steps, "step")) done"
     let text = "\(label)  \(done)  \(ProgressReport.duration(seconds))"
     if Console.isTerminal { Console.progress(text) } else { Console.note(text) }
   }

@@ -18,7 +18,7 @@ struct TaskOptions: ParsableArguments {
 
   @Option(
     parsing: .unconditional,
-    help: "Images in a batch (default: search 64, retrain 96).",
+    help: "Images in a batch (default: search 64, retrain and evaluate 96).",
     transform: wholeNumber)
   var batch: Int?
 
@@ -35,7 +35,7 @@ struct TaskOptions: ParsableArguments {
   var settings: [String] = []
 
   @Option(
-    help: ArgumentHelp("A run's config.json; flags go before it.", valueName: "file"))
+    help: ArgumentHelp("A run's config.json; what flags say counts more.", valueName: "file"))
   var config: String?
 
   @Flag(help: "Print one line of JSON on standard output, everything else on standard error.")
@@ -57,7 +57,7 @@ struct TaskOptions: ParsableArguments {
 struct RunOptions: ParsableArguments {
   @Option(
     parsing: .unconditional,
-    help: "Passes over the training images (default: search 50, retrain 20).",
+    help: "Passes over the images that train weights (default: search 50, retrain 20).",
     transform: wholeNumber)
   var epochs: Int?
 

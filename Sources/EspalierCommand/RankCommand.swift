@@ -119,7 +119,7 @@ struct RankCommand: ParsableCommand {
       ("spearman", "Spearman"), ("kendall", "Kendall, tau-b"),
       ("spearman_parameters", "Spearman of the number of parameters"),
       ("partial_spearman", "Spearman, parameters held fixed"), ("sample", "architectures"),
-    ] { table.add([label, object[name]?.shortText ?? "-"]) }
+    ] { table.add([label, object.shortText(of: name) ?? "-"]) }
     Console.output(table.text)
   }
 }

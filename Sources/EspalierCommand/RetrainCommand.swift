@@ -16,7 +16,8 @@ struct RetrainCommand: ParsableCommand {
       folders `retrain` and `baseline`. With --seeds K each of these holds K run folders `seed-S`.
 
       Settings: `espalier space show SPACE`, and images, test_images, split, learning_rate, \
-      final_learning_rate, momentum, weight_decay, clip_norm, crop, flip, cutout, drop_path. \
+      final_learning_rate, momentum, weight_decay, clip_norm, crop, flip, cutout, drop_path, \
+      checkpoint_interval. \
       Colour images of at least 32 pixels get crop 4, flip, cutout 16 and drop_path 0.2 by \
       default, other images nothing.
       """)
@@ -88,7 +89,7 @@ struct RetrainCommand: ParsableCommand {
       return Console.output(JSONValue.object(object).compactText)
     }
     var table = Table(["network", "test accuracy", "parameters", "seconds"])
-    func cells(_ names: [String]) -> [String] { names.map { object[$0]?.shortText ?? "-" } }
+    func cells(_ names: [String]) -> [String] { names.map { object.shortText(of: $0) ?? "-" } }
     table.add(
       ["\(path)/architecture.json"] + cells(["test_accuracy", "parameters", "retrain_seconds"]))
     if object["baseline_seconds"] != nil {
@@ -97,7 +98,7 @@ struct RetrainCommand: ParsableCommand {
           + cells(["random_baseline_accuracy", "baseline_parameters", "baseline_seconds"]))
     }
     Console.output(table.text)
-    if let seconds = object["search_seconds"]?.shortText {
+    if let seconds = object.shortText(of: "search_seconds") {
       Console.output("the search took \(seconds) seconds")
     }
   }

@@ -6,7 +6,7 @@ extension RetrainPlan {
   func describe(json: Bool) throws {
     let parameters = try Device.with(task.device) { try makeNetwork(jobs[0]).parameterCount }
     guard json, case .object(var object) = configuration(nil, nil) else {
-      let count = jobs.count == 1 ? "" : "\(jobs.count) times "
+      let count = jobs.count == 1 ? "" : "\(jobs.count) times: "
       return Console.output("would retrain \(count)\(sentence(parameters: parameters))")
     }
     object["steps"] = .integer(jobs.count * epochs * stepsInEpoch)

@@ -99,7 +99,7 @@ struct SearchCommand: ParsableCommand {
       ("random_baseline_accuracy", "best of random architectures"),
       ("parameters", "parameters of the supernet"), ("search_seconds", "seconds"),
     ] {
-      if let value = object[key] { table.add([label, value.shortText]) }
+      if let value = object.shortText(of: key) { table.add([label, value]) }
     }
     if case .object(let costs)? = object["costs"] {
       for key in CostKey.allCases {
@@ -112,13 +112,14 @@ struct SearchCommand: ParsableCommand {
   }
 }
 
-extension JSONValue {
-  /// For tables: numbers with four decimals.
-  var shortText: String {
-    switch self {
-    case .number(let value): String(format: "%.4f", value)
-    case .string(let text): text
-    default: compactText
+extension JSONObject {
+  /// A member for tables: seconds with one decimal, other numbers with four; nil where it is not there.
+  func shortText(of key: String) -> String? {
+    switch self[key] {
+    case .number(let value)?: String(format: key.hasSuffix("seconds") ? "%.1f" : "%.4f", value)
+    case .string(let text)?: text
+    case let value?: value.compactText
+    case nil: nil
     }
   }
 }

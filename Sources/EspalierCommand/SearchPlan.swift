@@ -123,9 +123,11 @@ struct SearchPlan {
   }
 
   private func sentence() throws -> String {
-    "\(task.space.name) by \(strategyDefinition.name) on \(task.source), images "
+    let (weights, held) = task.halves(options)
+    return "\(task.space.name) by \(strategyDefinition.name) on \(task.source), images "
       + "\(task.image.text), \(task.device): \(try choiceCount()) choices, "
       + "\(net.parameterCount) parameters in the supernet, "
+      + "\(RunText.count(weights, "image")) for weights, \(held) held out, "
       + RunText.steps(stepsInEpoch, epochs: epochs)
   }
 }

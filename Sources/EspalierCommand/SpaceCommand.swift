@@ -59,6 +59,7 @@ struct SpaceArguments: ParsableArguments {
 struct SpaceShow: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "show", abstract: "The choices and settings of a space.",
+    usage: "espalier space show <space> <options>",
     discussion: "Example: espalier space show darts --set nodes=3")
 
   @OptionGroup var arguments: SpaceArguments
@@ -89,13 +90,17 @@ struct SpaceShow: ParsableCommand {
       table.add([choice.key, count ?? "any inputs", names])
     }
     Console.output(table.text)
-    Console.output(JSONValue.table(of: definition.settings, title: "setting"))
+    if !definition.settings.isEmpty {
+      Console.output("")
+      Console.output(JSONValue.table(of: definition.settings, title: "--set"))
+    }
   }
 }
 
 struct SpaceExport: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "export", abstract: "Write a space as classic search-space JSON.",
+    usage: "espalier space export <space> --output <file> <options>",
     discussion: "Example: espalier space export mnist -o space.json")
 
   @OptionGroup var arguments: SpaceArguments

@@ -20,11 +20,11 @@ struct StrategiesCommand: ParsableCommand {
     for strategy in StrategyDefinition.all {
       Console.output("\(strategy.name): \(strategy.summary) (\(strategy.paper))")
       if !strategy.parameters.isEmpty {
-        Console.output(JSONValue.table(of: strategy.parameters, title: "  --set"))
+        Console.output(JSONValue.table(of: strategy.parameters, title: "--set"))
       }
       Console.output("")
     }
     Console.output("every search:")
-    Console.output(JSONValue.table(of: SearchOptions.settings(), title: "  --set"))
+    Console.output(JSONValue.table(of: SearchOptions.settings(), title: "--set"))
   }
 }

@@ -146,7 +146,7 @@ struct ENASTests {
   @Test("The controller learns the choice with the higher reward")
   func learns() throws {
     let choice = LayerChoice(["blind": Scale(0), "sees": Scale(1), "half": Scale(0)], key: "c")
-    let head = Linear(2, 2)
+    let head = InitialWeights.with(seed: 1) { Linear(2, 2) }
     let model = Model(["c": choice, "head": head]) { head(choice($0)) }
     let context = try toyContext(
       model, try SearchSpace(of: model, input: [2]), learningRate: 0.3)

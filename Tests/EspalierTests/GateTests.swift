@@ -187,7 +187,7 @@ struct GateTests {
   @Test("REINFORCE moves α towards the path of higher score")
   func reinforce() throws {
     let choice = LayerChoice(["blind": Scale(0), "sees": Scale(1), "dark": Scale(0)], key: "c")
-    let head = Linear(2, 2)
+    let head = InitialWeights.with(seed: 1) { Linear(2, 2) }
     let model = Model(["c": choice, "head": head]) { head(choice($0)) }
     let search = try toyContext(model, try SearchSpace(of: model, input: [2]), learningRate: 0.3)
     var settings = settings(.reinforce)

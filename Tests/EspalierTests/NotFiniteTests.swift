@@ -61,9 +61,11 @@ struct NotFiniteTests {
       }
       // Gradients overflow, or weights.
       let error = #expect(throws: (any Error).self) { try trainer.train() }
-      #expect(steps > 1 && steps < 12)
+      #expect(steps > 0 && steps < 12)
       let text = error.map { "\($0)" } ?? ""
       #expect(text.contains("not finite") && text.hasSuffix("step \(steps)"), "\(text)")
+      // An unrolled step sees in the first step what others see when it is done.
+      guard steps > 1 || name != SecondOrderDARTS.name else { return }
       #expect(try lastGoodStep(folder) == steps - 1)
       #expect(try jsonLines(folder + "/log.jsonl").count == 1)
     }

@@ -62,7 +62,10 @@ struct ObjectiveTests {
     var made: [Int] = []
     options.makeOptimizer = { parameters in
       made.append(parameters.count)
-      return try Adam(parameters, learningRate: 0.02)
+      // An unrolled step is one of SGD.
+      return name == SecondOrderDARTS.name
+        ? try SGD(parameters, learningRate: 0.02, momentum: 0.9)
+        : try Adam(parameters, learningRate: 0.02)
     }
     try withTemporaryFolder { folder in
       let trainer = SearchTrainer(

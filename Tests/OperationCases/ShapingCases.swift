@@ -3,7 +3,7 @@ import EspalierTensor
 extension OperationCases {
   /// Functions that only move elements.
   public static let shaping: [OperationCase] =
-    reshapes + permutations + shuffles + slices + paddings + joins + broadcasts
+    reshapes + permutations + slices + paddings + joins + shuffles + broadcasts
 
   private static func move(
     _ name: String, _ shapes: [Shape], _ torch: String,
@@ -50,15 +50,6 @@ extension OperationCases {
       move("permute/transposed", [[3, 4, 5]], "x[0].mT") { $0[0].transposed() },
       move("permute/transposed image", [[2, 5, 3, 4]], "x[0].mT") { $0[0].transposed() },
     ]
-
-  private static let shuffles: [OperationCase] =
-    ([([2, 8, 3, 3], 4), ([2, 6, 2, 3], 2), ([1, 16, 1, 1], 4), ([3, 5, 2, 2], 5)]
-    as [(Shape, Int)]).map { shape, groups in
-      move(
-        "channel_shuffle/\(shape) in \(groups) groups", [shape],
-        "x[0].unflatten(1, (\(groups), -1)).transpose(1, 2).flatten(1, 2)"
-      ) { channelShuffle($0[0], groups: groups) }
-    }
 
   private static let slices: [OperationCase] = [
     move("slice/channels", [[2, 16, 3, 3]], "x[0][:, 4:12]") { $0[0].slice(4..<12, axis: 1) },
@@ -116,6 +107,32 @@ extension OperationCases {
       "torch.cat(x, \(axis))"
     ) { concatenate($0, axis: axis) }
   }
+
+  private static let shuffles: [OperationCase] =
+    ([([2, 12, 3, 3], 2), ([2, 12, 3, 3], 3), ([1, 64, 4, 5], 2), ([2, 10, 2, 2], 5)]
+    as [(Shape, Int)]).map { shape, groups in
+      move(
+        "channel_shuffle/\(shape) in \(groups) groups", [shape],
+        "F.channel_shuffle(x[0], \(groups))"
+      ) { channelShuffle($0[0], groups: groups) }
+    } + [
+      OperationCase(
+        "channel_shuffle/even and odd channels", [OperationInput([2, 36, 3, 5])],
+        torch: "(x[0][:, ::2], x[0][:, 1::2])", .sum(terms: 1), isIntegerExact: true
+      ) { channelShuffle($0[0], groups: 18, parts: 2) },
+      OperationCase(
+        "channel_shuffle/odd channels alone", [OperationInput([2, 4, 3, 3])],
+        torch: "x[0][:, 1::2]", .sum(terms: 1), isIntegerExact: true
+      ) { [channelShuffle($0[0], groups: 2, parts: 2)[1]] },
+      // The shuffled part is written straight into its place in the concatenation.
+      move(
+        "channel_shuffle/half of it joined", [[2, 12, 3, 3]],
+        "torch.cat([x[0][:, ::2], x[0][:, 1::2] * 2], 1)"
+      ) { x in
+        let halves = channelShuffle(x[0], groups: 6, parts: 2)
+        return concatenate([halves[0], halves[1] * 2])
+      },
+    ]
 
   private static let broadcasts: [OperationCase] =
     ([

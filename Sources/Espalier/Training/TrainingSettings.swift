@@ -16,7 +16,7 @@ extension SettingDescription {
     [
       SettingDescription("learning_rate", "0.025", "the weights' learning rate at the start"),
       SettingDescription(
-        "final_learning_rate", "0.001", retraining: "0.0", "and at the end of the cosine"),
+        "final_learning_rate", "0.001", retraining: "0.0", "at the end of the cosine"),
       SettingDescription("momentum", "0.9", "the weights' momentum"),
       SettingDescription("weight_decay", "0.0003", "the weights' decay"),
       SettingDescription("clip_norm", "5.0", "largest norm of the weights' gradient; 0: any"),
@@ -44,7 +44,7 @@ extension SearchOptions {
   public static func settings(_ augmentation: ImageAugmentation? = nil) -> [SettingDescription] {
     SettingDescription.common + SettingDescription.training(augmentation) + [
       SettingDescription(
-        "evaluation_images", "1000", "validation images that an evaluation looks at at most"),
+        "evaluation_images", "1000", "validation images that an evaluation looks at, at most"),
       SettingDescription(
         "recalibration_images", "1024",
         "training images that make an evaluation's batch-norm statistics; 0: its own batches do"),
