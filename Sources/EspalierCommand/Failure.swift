@@ -26,7 +26,7 @@ struct Failure {
     case is TrainingInterrupted:
       self.init(Interruption.exitCode, "\(error); go on with --resume")
     case is UsageError, is SettingError, is SpaceError, is DatasetError, is ArchitectureError,
-      is CheckpointMismatch, is JSONError:
+      is CheckpointMismatch, is JSONError, is LatencyError, LimitError.unreachable:
       self.init(2, "\(error)")
     case CheckpointError.unwritable:
       self.init(1, "\(error)")

@@ -30,8 +30,14 @@ struct SearchCommand: ParsableCommand {
     name: .customLong("limit"),
     help: ArgumentHelp(
       "The largest cost of the result for one image in the retraining network; repeatable: "
-        + "multiply_adds, parameters.", valueName: "key=n"))
+        + "multiply_adds, parameters, latency_s.", valueName: "key=n"))
   var limits: [String] = []
+
+  @Option(
+    help: ArgumentHelp(
+      "What candidates take on a device, so that latency_s is known; `espalier latency` writes it.",
+      valueName: "file"))
+  var latencyTable: String?
 
   @Flag(help: "Leave out the random architectures that are evaluated beside the result.")
   var noBaseline = false
@@ -43,7 +49,10 @@ struct SearchCommand: ParsableCommand {
     var given = try task.given()
     options.add(to: &given)
     given["strategy"] = strategy
-    if !limits.isEmpty { given["limit"] = limits.joined(separator: ",") }
+    if !limits.isEmpty {
+      given["limit"] = try CostLimits(parsing: limits).texts.joined(separator: ",")
+    }
+    given["latency_table"] = latencyTable.map(absolutePath)
     if noBaseline { given["baseline"] = "false" }
     let resumed = options.resume ? try RunFields.resumed(options.output, verb: "search") : nil
     let fields = try RunFields.merged(
@@ -93,7 +102,10 @@ struct SearchCommand: ParsableCommand {
       if let value = object.shortText(of: key) { table.add([label, value]) }
     }
     if case .object(let costs)? = object["costs"] {
-      for key in costs.keys { table.add([CostText.label(key), costs.shortText(of: key) ?? ""]) }
+      for key in CostKey.allCases {
+        guard let cost = costs[key.rawValue]?.double else { continue }
+        table.add(["\(CostText.label(key)) of the result, retrained", key.text(cost)])
+      }
     }
     Console.output(table.text)
     for front in try ParetoFront.all(inCandidatesOf: path) { Console.output(front.text) }

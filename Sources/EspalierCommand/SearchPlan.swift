@@ -39,11 +39,22 @@ struct SearchPlan {
     options.makeNetwork = { try task.makeNetwork($0, settings: $1) }
     options.limits = try CostLimits(
       parsing: (fields["limit"] ?? "").split(separator: ",").map(String.init))
+    options.latency = try fields["latency_table"].map { try LatencyTable(path: $0) }
     options.reportsBaseline = fields["baseline"] != "false"
     options.metadata = CheckpointFacts.metadata(
       kind: "search", task: task, seed: task.seed, dataSeed: task.seed, batch: batch,
-      epochs: epochs, more: ["strategy": name])
+      epochs: epochs,
+      more: ["strategy": name].merging(
+        ["limit": fields["limit"], "latency_table": options.latency.map { "\($0.fingerprint)" }]
+          .compactMapValues { $0 }
+      ) { $1 })
     self.options = options
+    if !options.limits.isEmpty || options.latency != nil {
+      // Before a folder is made.
+      try ArchitectureCosts(image: task.image, latency: options.latency) {
+        try task.makeRetrainingNetwork()
+      }.requireReachable(options.limits)
+    }
     warnings = SizeWarnings.search(task, options)
     self.fields = fields
     net = try Device.with(task.device) { try task.makeSupernet() }

@@ -1,5 +1,5 @@
 /// The checksum of iSCSI and ext4 (Castagnoli's polynomial): finds every single flipped byte.
-enum CRC32C {
+package enum CRC32C {
   /// Eight tables of 256: entry [k][b] is the checksum of byte b followed by k zero bytes.
   private static let tables: [UInt32] = {
     var tables = [UInt32](repeating: 0, count: 8 * 256)
@@ -22,7 +22,7 @@ enum CRC32C {
   }
 
   /// The checksum as eight hexadecimal digits.
-  static func text(of bytes: some Sequence<UInt8>) -> String {
+  package static func text(of bytes: some Sequence<UInt8>) -> String {
     let digits = String(checksum(of: bytes), radix: 16)
     return String(repeating: "0", count: 8 - digits.count) + digits
   }

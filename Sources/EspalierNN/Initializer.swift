@@ -47,14 +47,16 @@ public final class InitialWeights: Sendable {
 
   /// Uniform numbers in `[-bound, bound)`.
   public func uniform(_ count: Int, bound: Double) -> [Float] {
-    generator.withLock { generator in
+    if ShapeOnly.isOn { return [Float](repeating: 0, count: count) }
+    return generator.withLock { generator in
       (0..<count).map { _ in Float((generator.uniform() * 2 - 1) * bound) }
     }
   }
 
   /// Normal numbers of mean 0.
   public func normal(_ count: Int, deviation: Double) -> [Float] {
-    generator.withLock { generator in
+    if ShapeOnly.isOn { return [Float](repeating: 0, count: count) }
+    return generator.withLock { generator in
       (0..<count).map { _ in Float(generator.normal() * deviation) }
     }
   }

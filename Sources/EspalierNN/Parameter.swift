@@ -9,7 +9,10 @@ public final class Parameter {
   ///   memory as convolutions want it.
   public init(_ elements: [Float], shape: Shape, isConvolutionWeight: Bool = false) {
     do throws(DeviceError) {
-      variable = try Variable(elements, shape: shape, isConvolutionWeight: isConvolutionWeight)
+      variable =
+        ShapeOnly.isOn
+        ? try Variable(unwritten: shape, isConvolutionWeight: isConvolutionWeight)
+        : try Variable(elements, shape: shape, isConvolutionWeight: isConvolutionWeight)
     } catch {
       // Models are built before anything runs; there is no state to save.
       preconditionFailure("parameter \(shape): \(error)")
@@ -33,7 +36,8 @@ public final class Buffer {
   /// A buffer with the given elements, in the order of `[N, C, H, W]`.
   public init(_ elements: [Float], shape: Shape) {
     do throws(DeviceError) {
-      variable = try Variable(elements, shape: shape)
+      variable =
+        ShapeOnly.isOn ? try Variable(unwritten: shape) : try Variable(elements, shape: shape)
     } catch {
       preconditionFailure("buffer \(shape): \(error)")
     }

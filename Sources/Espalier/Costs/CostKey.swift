@@ -4,6 +4,8 @@ public enum CostKey: String, CaseIterable, Sendable {
   case parameters
   /// Multiply-adds of convolutions and linear layers for one image, a bias as one an output.
   case multiplyAdds = "multiply_adds"
+  /// Seconds for one image on the device of a latency table: the sum over what runs.
+  case latency = "latency_s"
 
   /// All names, for messages.
   static var names: String { allCases.map(\.rawValue).joined(separator: ", ") }
@@ -29,6 +31,11 @@ public struct CostLimits: Sendable, Equatable {
       guard let limit = Double(parts[1]), limit > 0, limit.isFinite else {
         throw SettingError(
           name: "limit", value: text, expected: "a positive number behind \(key.rawValue)=")
+      }
+      if let earlier = limits[key], earlier != limit {
+        throw SettingError(
+          name: "limit", value: text,
+          expected: "one limit of \(key.rawValue), \(key.text(earlier)) is given too")
       }
       limits[key] = limit
     }

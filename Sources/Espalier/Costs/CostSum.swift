@@ -1,146 +1,108 @@
-/// A cost as a sum: a constant, and for each candidate of each choice what it adds.
-final class CostSum {
-  private let constant: Double
-  private let coefficients: [String: [Double]]
-  /// Coefficients behind vectors of weights that several keys share, made once.
-  private var vectors: [String: Variable] = [:]
+/// A cost as a sum: a constant, and for each candidate of each choice what it adds, which may hold
+/// choices itself.
+///
+/// `c + Σ_keys Σ_k [key takes k] · sum_k`. Occurrences of one key are one term.
+struct CostSum {
+  /// What is always there.
+  private(set) var constant: Double
+  /// Each key with its candidates' sums, in the order in which they came.
+  private(set) var terms: [(key: String, candidates: [CostSum])] = []
 
-  /// Finds the sum by differences, and holds it to other architectures.
-  ///
-  /// - Parameter cost: The cost of an architecture.
-  /// - Throws: `SpaceError` where one candidate's cost depends on another choice.
-  init(_ space: SearchSpace, cost: ([String: ResolvedChoice]) -> Double) throws(SpaceError) {
-    let base = CostSum.base(space)
-    let baseCost = cost(base)
-    var constant = baseCost
-    var coefficients: [String: [Double]] = [:]
-    for choice in space.choices where choice.kind != .input {
-      let switches = space.choices.filter {
-        $0.kind == .input && $0.candidateNames.contains(choice.key)
-      }
-      // With this edge taken.
-      var taken = base
-      for input in switches {
-        taken[input.key] = CostSum.taking(choice.key, of: input)
-        for name in input.candidateNames where taken[name]?.active.isEmpty == true {
-          taken[name] = ResolvedChoice(active: [0])
-        }
-      }
-      let costs = choice.candidateNames.indices.map { index -> Double in
-        var other = taken
-        other[choice.key] = ResolvedChoice(active: [index])
-        return cost(space.withoutUnusedEdges(other))
-      }
-      // Under a switch what is measured from is an edge that costs nothing; else the base's candidate.
-      let first = switches.isEmpty ? costs[0] : costs.min() ?? 0
-      let share =
-        switches.first.map { input in
-          Double(input.chosenCount ?? 1) / Double(input.candidateNames.count)
-        } ?? 1
-      coefficients[choice.key] = costs.map { ($0 - first) * share }
+  /// A constant.
+  init(_ constant: Double = 0) { self.constant = constant }
+
+  /// Adds what a key's candidates cost.
+  mutating func add(_ candidates: [CostSum], of key: String) {
+    // Inside a candidate it is known what its own key takes.
+    let known = candidates.enumerated().map { $1.where(key, takes: $0) }
+    guard let index = terms.firstIndex(where: { $0.key == key }) else {
+      terms.append((key, known))
+      return
     }
-    // What the base's own edges cost is in their coefficients.
-    for choice in space.choices where choice.kind != .input {
-      let isEdge = space.choices.contains {
-        $0.kind == .input && $0.candidateNames.contains(choice.key)
-      }
-      if isEdge, base[choice.key]?.active == [0], let own = coefficients[choice.key]?[0] {
-        let input = space.choices.first {
-          $0.kind == .input && $0.candidateNames.contains(choice.key)
-        }
-        let share = input.map { Double($0.chosenCount ?? 1) / Double($0.candidateNames.count) } ?? 1
-        constant -= own / share
-      }
-    }
-    self.constant = constant
-    self.coefficients = coefficients
-    try requireSum(space, cost)
+    for (number, sum) in known.enumerated() { terms[index].candidates[number].add(sum) }
   }
 
-  /// First candidates, first inputs.
-  private static func base(_ space: SearchSpace) -> [String: ResolvedChoice] {
-    var result: [String: ResolvedChoice] = [:]
-    for choice in space.choices {
-      result[choice.key] =
-        choice.kind == .input
-        ? ResolvedChoice(active: Array(0..<(choice.chosenCount ?? choice.candidateNames.count)))
-        : ResolvedChoice(active: [0])
-    }
-    return space.withoutUnusedEdges(result)
+  /// Adds another sum.
+  mutating func add(_ other: CostSum) {
+    constant += other.constant
+    for (key, candidates) in other.terms { add(candidates, of: key) }
   }
 
-  /// The first inputs, the one of a key among them.
-  private static func taking(_ key: String, of input: ChoiceDescription) -> ResolvedChoice {
-    let count = input.chosenCount ?? input.candidateNames.count
-    var active = Array(0..<count)
-    if let index = input.candidateNames.firstIndex(of: key), !active.contains(index) {
-      active[count - 1] = index
-    }
-    return ResolvedChoice(active: active)
-  }
-
-  /// Throws where architectures without switches do not cost what the sum says.
-  private func requireSum(_ space: SearchSpace, _ cost: ([String: ResolvedChoice]) -> Double)
-    throws(SpaceError)
-  {
-    let hasEdges = space.choices.contains { input in
-      input.kind == .input && input.candidateNames.contains { space.isLayerChoice($0) }
-    }
-    guard !hasEdges else { return }
-    var generator = SeededGenerator(seed: 0)
-    for _ in 0..<8 {
-      let choices = space.randomArchitecture(&generator)
-      let sum = choices.reduce(constant) { sum, choice in
-        choice.value.active.reduce(sum) { $0 + (coefficients[choice.key]?[$1] ?? 0) }
-      }
-      let exact = cost(choices)
-      guard abs(sum - exact) <= 1e-9 * max(abs(sum), abs(exact)) else {
-        throw .undecidable(
-          key: choices.keys.sorted().first ?? "", strategy: "an expected cost",
-          reason:
-            "costs do not add up over the choices: one candidate's depends on another choice; "
-            + "use a limit, or a strategy that samples")
-      }
-    }
-  }
-
-  /// The sum with each candidate as often as its weight says; recorded.
-  func expected(_ decisions: [String: Decision]) -> Tensor {
-    var groups: [(weights: Tensor, keys: [String])] = []
-    var fixed = constant
-    for key in coefficients.keys.sorted() {
-      guard let decision = decisions[key], let weights = decision.weights else {
-        for index in decisions[key]?.active ?? [] { fixed += coefficients[key]?[index] ?? 0 }
-        continue
-      }
-      if let index = groups.firstIndex(where: { $0.weights.isSame(as: weights) }) {
-        groups[index].keys.append(key)
+  /// The sum where a key is known to take one candidate.
+  private func `where`(_ key: String, takes index: Int) -> CostSum {
+    var result = CostSum(constant)
+    for (other, candidates) in terms {
+      if other == key {
+        result.add(candidates[index].where(key, takes: index))
       } else {
-        groups.append((weights, [key]))
+        result.add(candidates.map { $0.where(key, takes: index) }, of: other)
       }
     }
-    let terms = groups.map { weights, keys in
-      (weights * vector(keys, decisions, count: weights.shape.count).tensor).sum()
-    }
-    return (terms.isEmpty ? Tensor(zeros: []) : addAll(terms)) + Float(fixed)
+    return result
   }
 
-  /// The coefficients of keys whose weights are parts of one vector, at their places.
-  private func vector(_ keys: [String], _ decisions: [String: Decision], count: Int) -> Variable {
-    let name =
-      "\(count):" + keys.map { "\($0)@\(decisions[$0]?.weightOffset ?? 0)" }.joined(separator: ",")
-    if let vector = vectors[name] { return vector }
-    var values = [Float](repeating: 0, count: count)
-    for key in keys {
-      let offset = decisions[key]?.weightOffset ?? 0
-      for (index, value) in (coefficients[key] ?? []).enumerated() {
-        values[offset + index] = Float(value)
+  /// Whether no choice is inside.
+  var isConstant: Bool { terms.isEmpty }
+
+  /// The sum for an architecture; a key without a choice adds nothing.
+  func value(_ choices: [String: ResolvedChoice]) -> Double {
+    terms.reduce(constant) { sum, term in
+      (choices[term.key]?.active ?? []).reduce(sum) { $0 + term.candidates[$1].value(choices) }
+    }
+  }
+
+  /// What no architecture goes below.
+  ///
+  /// - Parameter isOptional: Whether a key may take nothing.
+  func lowerBound(_ isOptional: (_ key: String) -> Bool) -> Double {
+    terms.reduce(constant) { sum, term in
+      let least = term.candidates.map { $0.lowerBound(isOptional) }.min() ?? 0
+      return sum + (isOptional(term.key) ? min(least, 0) : least)
+    }
+  }
+}
+
+extension CostSum {
+  /// Number of parameters that are left when an architecture is applied; nil where candidates share
+  /// some, so that they do not add up.
+  static func parameters(of network: any Layer) -> CostSum? {
+    var walk = ParameterWalk()
+    let sum = walk.sum(network, [])
+    return walk.addsUp ? sum : nil
+  }
+}
+
+/// Counts parameters by the candidates that they lie in.
+private struct ParameterWalk {
+  /// One candidate on the way to a member.
+  struct Step: Equatable {
+    let choice: ObjectIdentifier
+    let index: Int
+  }
+  var addsUp = true
+  private var seen: [ObjectIdentifier: [Step]] = [:]
+
+  mutating func sum(_ member: any ModuleMember, _ way: [Step]) -> CostSum {
+    var sum = CostSum()
+    if let earlier = seen[ObjectIdentifier(member)] {
+      // It is counted where it came first, and must be there whenever it is here.
+      if !way.starts(with: earlier) { addsUp = false }
+      return sum
+    }
+    seen[ObjectIdentifier(member)] = way
+    if let parameter = member as? Parameter { return CostSum(Double(parameter.shape.count)) }
+    guard let module = member as? Module else { return sum }
+    if let choice = module as? LayerChoice, let key = choice.box.key {
+      var candidates: [CostSum] = []
+      for (index, candidate) in choice.candidates.enumerated() {
+        candidates.append(
+          self.sum(
+            candidate.layer, way + [Step(choice: ObjectIdentifier(choice), index: index)]))
       }
+      sum.add(candidates, of: key)
+      return sum
     }
-    guard let vector = try? Variable(values, shape: [count]) else {
-      preconditionFailure("no memory for \(count) coefficients")
-    }
-    vectors[name] = vector
-    return vector
+    for (_, child) in module.children { sum.add(self.sum(child, way)) }
+    return sum
   }
 }

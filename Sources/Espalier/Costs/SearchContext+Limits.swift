@@ -1,4 +1,10 @@
 extension SearchContext {
+  /// Throws before anything trains where no architecture can keep to the limits, or the latency table
+  /// is of another network.
+  func requireReachableLimits() throws {
+    if !limits.isEmpty || latency != nil { try costs().requireReachable(limits) }
+  }
+
   /// A uniformly random architecture within all limits; nil where a thousand draws found none.
   func admittedArchitecture(_ generator: inout SeededGenerator) throws -> [String: ResolvedChoice]?
   {
@@ -14,7 +20,7 @@ extension SearchContext {
     guard takesImages else { return JSONObject() }
     var object = JSONObject()
     let costs = try costs().exact(choices)
-    for key in CostKey.allCases { object[key.rawValue] = costs[key].map { .integer(Int($0)) } }
+    for key in CostKey.allCases { object[key.rawValue] = costs[key].map(key.json) }
     return object
   }
 }

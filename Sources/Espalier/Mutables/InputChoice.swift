@@ -64,7 +64,7 @@ public final class InputChoice: Module, Mutable {
   public var count: Int { candidateNames.count }
 
   /// The chosen inputs as one tensor; nil when none is chosen.
-  public func callAsFunction(_ inputs: [Tensor]) -> Tensor? { withMask(inputs).output }
+  public func callAsFunction(_ inputs: [Tensor]) -> Tensor? { choose(inputs).output }
 
   /// The chosen inputs, given by name, as one tensor; nil when none is chosen.
   public func callAsFunction(_ inputs: [String: Tensor]) -> Tensor? {
@@ -103,6 +103,11 @@ public final class InputChoice: Module, Mutable {
 
   /// The output and which inputs gave it.
   public func withMask(_ inputs: [Tensor]) -> (output: Tensor?, mask: ChoiceMask) {
+    ShapeCheck.current?.show(label)
+    return choose(inputs)
+  }
+
+  private func choose(_ inputs: [Tensor]) -> (output: Tensor?, mask: ChoiceMask) {
     precondition(
       inputs.count == count, "InputChoice \(label): \(inputs.count) inputs for \(count) candidates")
     if let check = ShapeCheck.current {

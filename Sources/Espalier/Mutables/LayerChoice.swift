@@ -169,6 +169,7 @@ public final class LayerChoice: Module, Layer, Mutable {
 
   /// The output and which candidates gave it.
   public func withMask(_ x: Tensor) -> (output: Tensor, mask: ChoiceMask) {
+    ShapeCheck.current?.show(box.key ?? "")
     let output = self(x)
     if let applied {
       let count = originalCount ?? candidates.count

@@ -7,8 +7,8 @@ public final class CandidateEvaluator {
   private let found: (_ architecture: Architecture, _ score: Double) throws -> Void
   private let admits: (_ choices: [String: ResolvedChoice]) throws -> Bool
   private var scores: [String: Double] = [:]
-  /// The best of those scored so far.
-  private(set) var best: (choices: [String: ResolvedChoice], score: Double)?
+  /// Those scored so far, the best first; of equal ones the first that was looked at.
+  private(set) var ranked: [(choices: [String: ResolvedChoice], score: Double)] = []
 
   /// An evaluator that has scored nothing yet.
   ///
@@ -37,7 +37,7 @@ public final class CandidateEvaluator {
     guard try admits(choices) else { return -.infinity }
     let score = try measure(choices)
     scores[text] = score
-    if score > best?.score ?? -.infinity { best = (choices, score) }
+    ranked.insert((choices, score), at: ranked.firstIndex { $0.score < score } ?? ranked.count)
     try found(architecture, score)
     return score
   }

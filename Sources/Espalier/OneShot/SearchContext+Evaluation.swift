@@ -38,12 +38,12 @@ extension SearchContext {
   }
 
   /// The best of as many uniformly random architectures as may be evaluated, at least one; of equal
-  /// ones the first.
+  /// ones the first. They keep to all limits, unless none is found that does.
   func bestRandomArchitecture(_ evaluate: CandidateEvaluator) throws -> [String: ResolvedChoice] {
-    var best = randomArchitecture()
+    var best = try admittedArchitecture(&generator) ?? randomArchitecture()
     var bestScore = try evaluate(best)
     for _ in 1..<max(1, evaluations) {
-      let candidate = randomArchitecture()
+      guard let candidate = try admittedArchitecture(&generator) else { break }
       let score = try evaluate(candidate)
       if score > bestScore { (best, bestScore) = (candidate, score) }
     }

@@ -18,6 +18,8 @@ public final class SearchContext {
   public let evaluations: Int
   /// The largest costs that an architecture may have.
   public let limits: CostLimits
+  /// What candidates take on a device, where `latency_s` is to be known.
+  let latency: LatencyTable?
   private var knownCosts: ArchitectureCosts?
   /// Makes further networks of the space; nil where the trainer was given a network alone.
   private let makeNetwork: NetworkMaker?
@@ -29,6 +31,7 @@ public final class SearchContext {
     objective: Objective, generator: SeededGenerator, evaluations: Int,
     position: TrainingPosition = TrainingPosition(stepCount: 1, epochCount: 1),
     makeNetwork: NetworkMaker? = nil, limits: CostLimits = CostLimits(),
+    latency: LatencyTable? = nil,
     replacement: (input: Shape, makeOptimizer: (ParameterSet) throws -> any Optimizer)? = nil
   ) {
     self.model = model
@@ -41,6 +44,7 @@ public final class SearchContext {
     self.position = position
     self.makeNetwork = makeNetwork
     self.limits = limits
+    self.latency = latency
     self.replacement = replacement
   }
 
@@ -54,6 +58,7 @@ public final class SearchContext {
       optimizer: try options.optimizer(of: weights), objective: options.objective,
       generator: SearchContext.generator(seed: options.seed), evaluations: options.evaluations,
       position: position, makeNetwork: options.makeNetwork, limits: options.limits,
+      latency: options.latency,
       replacement: (input, options.optimizer(of:)))
   }
 
@@ -88,9 +93,9 @@ public final class SearchContext {
     let image = ImageShape(channels: input[0], height: input[1], width: input[2])
     let costs =
       if let makeNetwork {
-        try ArchitectureCosts(of: makeNetwork(.retraining, [:]), image: image)
+        try ArchitectureCosts(image: image, latency: latency) { try makeNetwork(.retraining, [:]) }
       } else {
-        ArchitectureCosts(of: model, space: space, image: image)
+        ArchitectureCosts(of: model, space: space, image: image, latency: latency)
       }
     knownCosts = costs
     return costs

@@ -1,5 +1,5 @@
 /// A run of the model that computes nothing and looks at every candidate's shape.
-final class ShapeCheck {
+class ShapeCheck {
   /// The check that is running on this thread.
   static var current: ShapeCheck? { ThreadState.current.object(ShapeCheck.self) }
 
@@ -15,10 +15,20 @@ final class ShapeCheck {
       return choice.candidates[0].layer(x)
     }
     if choice.candidates.isEmpty { return x.zerosLike() }
-    let results = choice.candidates.map { ($0.name, $0.layer(x)) }
+    let results = choice.candidates.indices.map {
+      (choice.candidates[$0].name, candidate($0, of: choice, x))
+    }
     note(choice.box.key ?? "", results.map { ($0.0, $0.1.shape) })
     return results[0].1
   }
+
+  /// The output of one candidate.
+  func candidate(_ index: Int, of choice: LayerChoice, _ x: Tensor) -> Tensor {
+    choice.candidates[index].layer(x)
+  }
+
+  /// Told of a choice about which the model asked more than its output: what it does may depend on it.
+  func show(_ key: String) {}
 
   func run(_ choice: InputChoice, _ inputs: [Tensor]) -> Tensor? {
     guard choice.box.space === space else {

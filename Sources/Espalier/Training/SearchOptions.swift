@@ -23,6 +23,10 @@ public struct SearchOptions {
   public var makeNetwork: NetworkMaker?
   /// The largest costs that the result may have.
   public var limits = CostLimits()
+  /// What candidates take on a device; without it `latency_s` is not known.
+  public var latency: LatencyTable?
+  /// How many of the best evaluated architectures are kept in files of their own.
+  public var keep = 0
   /// Loss and metrics.
   public var objective = Objective.classification()
   /// Augmentation of training images, before normalisation.

@@ -68,7 +68,9 @@ struct SearchSession {
       architecture: Architecture(choices, in: space.choices), validation: score,
       randomBaseline: baseline, seconds: loop.seconds, stopReason: loop.stopReason)
     if let directory {
-      try write(result, costs: search.costJSON(choices), to: directory)
+      try write(
+        result, costs: search.costJSON(choices),
+        best: writeBest(evaluator.ranked.prefix(options.keep), to: directory), to: directory)
     }
     return result
   }
@@ -85,20 +87,39 @@ struct SearchSession {
       guard let other = try search.admittedArchitecture(&generator) else { break }
       _ = try evaluator(other)
     }
-    if let best = evaluator.best { return best.choices }
-    let excess = try search.costs().excess(choices, over: search.limits)
-    throw RunError(
-      "no architecture within \(search.limits.texts.joined(separator: ", ")) was found"
-        + (excess.map { "; the best of the strategy has \($0.key.rawValue)=\(Int($0.cost))" } ?? "")
-        + "; raise the limit")
+    if let best = evaluator.ranked.first { return best.choices }
+    guard let excess = try search.costs().excess(choices, over: search.limits) else {
+      return choices
+    }
+    throw LimitError.noneFound(search.limits, excess.key, cost: excess.cost)
   }
 
-  private func write(_ result: SearchResult, costs: JSONObject, to directory: RunDirectory) throws {
+  /// Writes architectures to files of their own, the best first, and says what they are.
+  private func writeBest(
+    _ ranked: ArraySlice<(choices: [String: ResolvedChoice], score: Double)>,
+    to directory: RunDirectory
+  ) throws -> [JSONValue] {
+    let search = task.search
+    return try ranked.enumerated().map { number, candidate in
+      let file = "best/\(number + 1).json"
+      try directory.write(
+        Architecture(candidate.choices, in: search.space.choices).jsonText, to: file)
+      return .object([
+        "file": .string(file), "score": .number(candidate.score),
+        "costs": .object(try search.costJSON(candidate.choices)),
+      ])
+    }
+  }
+
+  private func write(
+    _ result: SearchResult, costs: JSONObject, best: [JSONValue], to directory: RunDirectory
+  ) throws {
     try directory.write(result.architecture.jsonText, to: "architecture.json")
     var summary: JSONObject = [
       "parameters": .integer(task.model.parameterCount), "search_seconds": .number(result.seconds),
     ]
     summary["costs"] = .object(costs)
+    if !best.isEmpty { summary["best"] = .array(best) }
     summary["validation_accuracy"] = result.validation.map { .number($0) }
     summary["stopped_early"] = result.stopReason.map { .string($0) }
     let shares = try task.shares()

@@ -25,6 +25,7 @@ final class SearchTask: TrainingTask {
     search = try SearchContext(
       net, input: [image.channels, image.height, image.width], options: options,
       position: position)
+    try search.requireReachableLimits()
     try strategy.prepare(search)
   }
 

@@ -48,6 +48,8 @@ extension SearchOptions {
       SettingDescription(
         "recalibration_images", "1024",
         "training images that make an evaluation's batch-norm statistics; 0: its own batches do"),
+      SettingDescription(
+        "keep", "0", "best architectures evaluated that get files of their own, best/1.json and on"),
     ]
   }
 
@@ -65,6 +67,7 @@ extension SearchOptions {
       "evaluation_images", default: evaluationImages, in: 1...Int.max)
     recalibrationImages = try values.integer(
       "recalibration_images", default: recalibrationImages, in: 0...Int.max)
+    keep = try values.integer("keep", default: keep, in: 0...1_000_000)
     schedule = .cosine(
       try values.number("learning_rate", default: 0.025, in: 0...100),
       to: try values.number("final_learning_rate", default: 0.001, in: 0...100))

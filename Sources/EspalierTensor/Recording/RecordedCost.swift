@@ -5,21 +5,38 @@ package struct RecordedCost: Sendable {
 
   /// Records `body` without running it and adds up its operations.
   package static func measure(_ body: () -> Void) -> RecordedCost {
+    measure { (_: Meter) in body() }
+  }
+
+  /// Records `body`, which may look at what was recorded so far, without running it.
+  package static func measure(_ body: (Meter) -> Void) -> RecordedCost {
     Recorder.withStep { recorder in
       recorder.updatesVariables = false
-      body()
-      return RecordedCost(recorder)
+      let meter = Meter(recorder)
+      body(meter)
+      return RecordedCost(multiplyAdds: meter.multiplyAdds)
     }
   }
 
-  private init(_ recorder: Recorder) {
-    multiplyAdds = recorder.biasedOutputs
-    for record in recorder.records {
-      let operands = record.operandRange.map {
-        recorder.values[Int(recorder.operands[$0])].type.shape
+  /// Adds up a record while it grows.
+  package final class Meter {
+    private let recorder: Recorder
+    private var position = 0
+    private var operations = 0
+
+    init(_ recorder: Recorder) { self.recorder = recorder }
+
+    /// Of everything recorded so far.
+    package var multiplyAdds: Int {
+      for record in recorder.records[position...] {
+        let operands = record.operandRange.map {
+          recorder.values[Int(recorder.operands[$0])].type.shape
+        }
+        let results = record.resultRange.map { recorder.values[Int($0)].type.shape }
+        operations += OperationTable.shared[record.operation].multiplyAdds(operands, results)
       }
-      let results = record.resultRange.map { recorder.values[Int($0)].type.shape }
-      multiplyAdds += OperationTable.shared[record.operation].multiplyAdds(operands, results)
+      position = recorder.records.count
+      return operations + recorder.biasedOutputs
     }
   }
 }

@@ -182,6 +182,17 @@ extension Variable {
     self.init(type: type, device: Device.current, slice: slice)
   }
 
+  /// A float32 variable on the current device whose contents are undefined: memory that nobody touches
+  /// is only promised.
+  package convenience init(unwritten shape: Shape, isConvolutionWeight: Bool = false)
+    throws(DeviceError)
+  {
+    let type = TensorType(shape, .float32, isConvolutionWeight ? .convolutionWeight : .standard)
+    let backend = try Engine.shared.backend(Device.current)
+    let buffer = try backend.pool.make(type.byteCount, on: backend)
+    self.init(type: type, device: Device.current, slice: Slice(buffer: buffer, byteOffset: 0))
+  }
+
   /// Replaces the contents, elements in logical order.
   public func assign<Element: TensorElement>(_ elements: [Element]) throws(DeviceError) {
     precondition(
