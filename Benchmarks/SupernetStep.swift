@@ -87,7 +87,7 @@ final class PathSampling: SearchStrategy {
     for choice in search.space.choices {
       let indices = choice.candidateNames.indices
       switch choice.kind {
-      case .layer:
+      case .layer, .value:
         let allowed = indices.filter { choice.candidateNames[$0] != "none" }
         decisions[choice.key] = .sampled(
           allowed[Int.random(in: 0..<allowed.count, using: &search.generator)])

@@ -165,9 +165,11 @@ static void ESP_NAME(running_body)(void *const *base, const void *row, int64_t f
   real *mean = (real *)base[0] + o[0].offset, *variance = (real *)base[1] + o[1].offset;
   const real *batch_mean = (const real *)base[2] + o[2].offset, *batch_variance = (const real *)base[3] + o[3].offset;
   const real *flag = (const real *)base[4] + o[4].offset;
+  const real *share = o[5].flags & ESP_ABSENT ? NULL : (const real *)base[5] + o[5].offset;
   if (*flag != 0) return;
-  real momentum = r->scalar[0], unbias = r->scalar[1];
+  real unbias = r->scalar[1];
   for (int32_t c = 0; c < r->channels; c++) {
+    real momentum = share ? r->scalar[0] * share[c] : r->scalar[0];
     mean[c] = (1 - momentum) * mean[c] + momentum * batch_mean[c];
     variance[c] = (1 - momentum) * variance[c] + momentum * (batch_variance[c] * unbias);
   }

@@ -200,17 +200,20 @@ __kernel void esp_batch_norm_backward(__global const float *restrict x, __global
 // items: (channels + 1023) / 1024
 __kernel void esp_running_update(__global float *restrict running_mean, __global float *restrict running_variance,
                                  __global const float *restrict mean, __global const float *restrict variance,
-                                 __global const float *restrict flag,
+                                 __global const float *restrict flag, __global const float *restrict share,
                                  __global const esp_running_update_row *restrict rows) {
   ESP_ROW(esp_running_update_row);
   const int channels = row->channels;
-  const float momentum = row->scalar[0], keep = 1.0f - momentum, correction = row->scalar[1];
+  const float correction = row->scalar[1];
+  const int shared = !(row->operand[5].flags & ESP_ABSENT);
   running_mean = ESP_AT(running_mean, 0);
   running_variance = ESP_AT(running_variance, 1);
   mean = ESP_AT(mean, 2);
   variance = ESP_AT(variance, 3);
+  share = ESP_AT(share, 5);
   ESP_ITEMS(item, ESP_AT(flag, 4)[0] != 0.0f ? 0 : ESP_CHUNKS(channels)) {
     for (int c = item * ESP_CHUNK; c < min(channels, (item + 1) * ESP_CHUNK); c++) {
+      const float momentum = shared ? row->scalar[0] * share[c] : row->scalar[0], keep = 1.0f - momentum;
       running_mean[c] = fma(keep, running_mean[c], momentum * mean[c]);
       running_variance[c] = fma(keep, running_variance[c], momentum * (variance[c] * correction));
     }

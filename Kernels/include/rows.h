@@ -227,9 +227,9 @@ typedef struct {
   esp_i32 images, pixels, channels;
 } esp_batch_norm_backward_row;
 // running ← (1 − μ)·running + μ·batch for mean and variance; the variance is first multiplied by scalar[1]
-// (m / (m − 1)); μ = scalar[0]. Nothing where the flag is not 0.
+// (m / (m − 1)); μ = scalar[0], times the channel's share where shares are given. Nothing where the flag is not 0.
 typedef struct {
-  esp_operand operand[5];  // running mean, running variance, mean, variance, flag [1]
+  esp_operand operand[6];  // running mean, running variance, mean, variance, flag [1], shares (absent: all 1)
   float scalar[2];
   esp_i32 channels;
 } esp_running_update_row;

@@ -86,8 +86,12 @@ struct SpaceShow: ParsableCommand {
     var table = Table(["key", "chooses", "from"])
     for choice in space.choices {
       let names = choice.candidateNames.map { $0.isEmpty ? "input" : $0 }.joined(separator: ", ")
-      let count = choice.kind == .layer ? "1 layer" : choice.chosenCount.map { "\($0) inputs" }
-      table.add([choice.key, count ?? "any inputs", names])
+      let count =
+        switch choice.kind {
+        case .layer, .value: "1 \(choice.kind.rawValue)"
+        case .input: choice.chosenCount.map { "\($0) inputs" } ?? "any inputs"
+        }
+      table.add([choice.key, count, names])
     }
     Console.output(table.text)
     if !definition.settings.isEmpty {
@@ -123,12 +127,15 @@ struct SpaceExport: ParsableCommand {
 
 extension [ChoiceDescription] {
   /// NNI's classic form: `{"key": {"_type": "layer_choice", "_value": [...]}}`.
+  ///
+  /// A number as a choice, which that form has not, is a `value_choice` with the candidates as texts,
+  /// as architectures hold them.
   var classicSearchSpace: JSONObject {
     var object = JSONObject()
     for choice in self {
       let names = JSONValue.array(choice.candidateNames.map { .string($0) })
       let value: JSONValue =
-        choice.kind == .layer
+        choice.kind != .input
         ? names
         : .object([
           "candidates": names, "n_chosen": choice.chosenCount.map { .integer($0) } ?? .null,

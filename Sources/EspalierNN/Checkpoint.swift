@@ -36,7 +36,8 @@ public struct Checkpoint {
 
   /// Puts parameters and buffers back.
   ///
-  /// A pruned model also takes a supernet's tensors, under the names they had there.
+  /// A pruned model also takes a supernet's tensors, under the names they had there and, where it has
+  /// only a part of one, of the size it had there.
   /// - Returns: Paths the checkpoint has no tensor for.
   @discardableResult
   public func restore(_ model: Module, name: String = "checkpoint", allowsMissing: Bool = false)
@@ -49,12 +50,14 @@ public struct Checkpoint {
     }
     let (own, inSupernet) = (model.namedVariables(), model.namedVariables(inSupernet: true))
     let source = absent(inSupernet) <= absent(own) ? inSupernet : own
+    let windows = model.windows
     var missing: [String] = []
     for (entry, (path, _)) in zip(source, own) {
       if file.entries[entry.path] == nil {
         missing.append(path)
       } else {
-        try restore(entry.variable, entry.path, name)
+        try restore(
+          entry.variable, entry.path, name, window: windows[ObjectIdentifier(entry.variable)])
       }
     }
     if !missing.isEmpty && !allowsMissing {
@@ -67,9 +70,17 @@ public struct Checkpoint {
   }
 
   /// Puts one variable back.
-  public func restore(_ variable: Variable, _ path: String, _ name: String = "checkpoint") throws {
+  ///
+  /// - Parameter window: Where it was cut out of a larger tensor, which may stand in its place.
+  public func restore(
+    _ variable: Variable, _ path: String, _ name: String = "checkpoint",
+    window: TensorWindow? = nil
+  ) throws {
     guard let entry = file.entries[path] else {
       throw CheckpointMismatch(message: "\(name): has no tensor \(path)")
+    }
+    if let window, let values = entry.floats, entry.shape == window.shape.dimensions {
+      return try variable.assign(window.elements(of: values))
     }
     guard let values = entry.floats, entry.shape == variable.type.shape.dimensions else {
       throw CheckpointMismatch(

@@ -109,6 +109,16 @@ extension Module {
     }
   }
 
+  /// Where variables were cut out of larger ones.
+  var windows: [ObjectIdentifier: TensorWindow] {
+    var result: [ObjectIdentifier: TensorWindow] = [:]
+    for (_, parameter) in namedParameters {
+      result[ObjectIdentifier(parameter.variable)] = parameter.window
+    }
+    for (_, buffer) in namedBuffers { result[ObjectIdentifier(buffer.variable)] = buffer.window }
+    return result
+  }
+
   /// All parameters, in the order of `namedParameters`.
   public var parameters: [Parameter] { namedParameters.map(\.parameter) }
 

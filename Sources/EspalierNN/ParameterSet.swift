@@ -59,7 +59,10 @@ extension Module {
   /// Moves what is left of the model after pruning together, so that the memory of the rest is free.
   ///
   /// Sets and optimizers made before trap when they are used.
-  package func compactStorage() throws(DeviceError) {
-    try FlatStorage.compact(parameters.map(\.variable), namedBuffers.map(\.buffer.variable))
+  ///
+  /// - Parameter earlier: Where its variables lay before that.
+  package func compactStorage(after earlier: StorageClaim) throws(DeviceError) {
+    try FlatStorage.compact(
+      parameters.map(\.variable), namedBuffers.map(\.buffer.variable), after: earlier)
   }
 }

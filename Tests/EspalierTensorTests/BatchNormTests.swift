@@ -59,6 +59,34 @@ struct BatchNormTests {
     #expect(together == apart)
   }
 
+  @Test(
+    "A channel's share multiplies its momentum; of share 0 not a bit moves",
+    arguments: [Planning.full, .none, .reference])
+  func shares(_ option: Planning) throws {
+    let start: (mean: [Float], variance: [Float]) = ([0.1, 1, 2.3], [1.7, 2, 3.1])
+    let mean = try Variable(start.mean, shape: [3])
+    let variance = try Variable(start.variance, shape: [3])
+    let shares: [Float] = [0, 1, 0.5]
+    let input = try Tensor(x, shape: [2, 3, 4, 2])
+    let weights = try Tensor(shares)
+    _ = try Planning.$option.withValue(option) {
+      try step {
+        batchNorm(input, running: (mean, variance), shares: weights, momentum: 0.25)
+      }
+    }
+    for channel in 0..<3 {
+      let (batch, share) = (moments(channel), 0.25 * shares[channel])
+      let expected = (
+        (1 - share) * start.mean[channel] + share * batch.mean,
+        (1 - share) * start.variance[channel] + share * batch.variance
+      )
+      #expect(Swift.abs(try mean.scalars()[channel] - expected.0) < 1e-5)
+      #expect(Swift.abs(try variance.scalars()[channel] - expected.1) < 1e-5)
+    }
+    #expect(try mean.scalars()[0] == start.mean[0])
+    #expect(try variance.scalars()[0] == start.variance[0])
+  }
+
   @Test("They are updated once a step, also under a gradient and where the result is not used")
   func once() throws {
     let input = try Tensor(x, shape: [2, 3, 4, 2])

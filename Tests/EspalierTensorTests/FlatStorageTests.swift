@@ -19,7 +19,7 @@ struct FlatStorageTests {
     try snapshot.restore()
     #expect(try bits() == expected)
     // Pruning keeps what is left where it is needed.
-    try FlatStorage.compact([variables[1]], [variables[3]])
+    try FlatStorage.compact([variables[1]], [variables[3]], after: StorageClaim(variables))
     #expect(try bits() == expected)
     #expect(variables[1].slice.buffer === variables[3].slice.buffer)
     #expect(variables[1].slice.buffer !== variables[0].slice.buffer)

@@ -36,13 +36,20 @@ struct OpenCLTrainingTests {
     }
   }
 
-  @Test("Running statistics move as on the CPU, once a step")
-  func runningStatistics() throws {
+  @Test(
+    "Running statistics move as on the CPU, once a step, by each channel's share if there are shares",
+    arguments: [false, true])
+  func runningStatistics(hasShares: Bool) throws {
     func statistics() throws -> [Double] {
+      let shares = hasShares ? try Tensor([0, 1, 0.5] as [Float]) : nil
       let mean = try Variable([0, 1, 2] as [Float], shape: [3])
       let variance = try Variable([1, 2, 3] as [Float], shape: [3])
       let x = try Tensor((0..<48).map { Float(($0 * 7) % 13) / 4 }, shape: [2, 3, 4, 2])
-      for _ in 0..<3 { _ = try step { batchNorm(x, running: (mean, variance), momentum: 0.25) } }
+      for _ in 0..<3 {
+        _ = try step {
+          batchNorm(x, running: (mean, variance), shares: shares, momentum: 0.25)
+        }
+      }
       return try mean.tensor.numbers() + variance.tensor.numbers()
     }
     let (found, expected) = (try OpenCL.run(statistics), try statistics())

@@ -160,7 +160,9 @@ public final class ArchitectureCosts {
         ? Decision(.fixed, active: [0], mixture: LeftOut()) : Decision(.fixed, active: active)
     }
     func run(_ network: some Layer) -> ModelCost {
-      space.with(decisions) { ModelCost(of: network, image: image) }
+      ThreadState.current.with(NarrowRun()) {
+        space.with(decisions) { ModelCost(of: network, image: image) }
+      }
     }
     var cost = run(network)
     cost.parameters = keptParameters(choices)
@@ -175,6 +177,13 @@ public final class ArchitectureCosts {
       if let parameter = member as? Parameter { return parameter.shape.count }
       if let choice = member as? LayerChoice, let key = choice.box.key {
         return (choices[key]?.active ?? []).reduce(0) { $0 + count(choice.candidates[$1].layer) }
+      }
+      if let layer = member as? any ElasticLayer {
+        return layer.parameterCount { $0.size(in: choices) }
+      }
+      if let row = member as? Repeat, let key = row.box.key {
+        let depth = choices[key]?.active.last.map { row.depths[$0] } ?? 0
+        return row.blocks.prefix(depth).reduce(0) { $0 + count($1) }
       }
       guard let module = member as? Module else { return 0 }
       return module.children.reduce(0) { $0 + count($1.member) }

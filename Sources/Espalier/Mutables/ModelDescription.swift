@@ -85,6 +85,8 @@ private struct ModelTree {
       text += ", \(number) of \(counted(input.count, "input"))"
       let names = input.candidateNames.filter { $0 != InputChoice.noKey }
       if !names.isEmpty { text += " (\(names.joined(separator: ", ")))" }
+    } else if choice.applied == nil, description.kind == .value {
+      text += ", one of \(description.candidateNames.joined(separator: ", "))"
     } else if choice.applied == nil {
       text += ", \(counted(description.candidateNames.count, "candidate"))"
     }

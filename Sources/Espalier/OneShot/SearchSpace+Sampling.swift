@@ -106,7 +106,7 @@ extension SearchSpace {
     var result: [String: Decision] = [:]
     for choice in self.choices {
       var active = choices[choice.key]?.active ?? []
-      if active.isEmpty && choice.kind == .layer { active = [0] }
+      if active.isEmpty && choice.kind != .input { active = [0] }
       result[choice.key] = Decision(.sampled, active: active)
     }
     return result

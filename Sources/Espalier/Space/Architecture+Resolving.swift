@@ -54,9 +54,10 @@ extension Architecture {
   }
 
   private func counted(_ kinds: [ChoiceDescription.Kind]) -> String {
-    let layers = kinds.filter { $0 == .layer }.count
-    let order = kinds.prefix(12).map { $0 == .layer ? "L" : "I" }.joined()
-    return "\(layers) layer and \(kinds.count - layers) input choices"
+    func count(_ kind: ChoiceDescription.Kind) -> Int { kinds.count { $0 == kind } }
+    let values = count(.value) > 0 ? ", \(count(.value)) value choices" : ""
+    let order = kinds.prefix(12).map { $0.rawValue.prefix(1).uppercased() }.joined()
+    return "\(count(.layer)) layer and \(count(.input)) input choices\(values)"
       + " (in order \(order)\(kinds.count > 12 ? "..." : ""))"
   }
 }

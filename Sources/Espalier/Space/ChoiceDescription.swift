@@ -6,6 +6,8 @@ public struct ChoiceDescription: Equatable, Sendable {
     case layer
     /// Some of several inputs.
     case input
+    /// One of several numbers or names: a size, a depth, a rate.
+    case value
   }
 
   /// The key in the mapping.
@@ -72,6 +74,9 @@ public struct ResolvedChoice: Equatable, Sendable {
 extension ChoiceDescription {
   /// The value that an export holds: names when there are any, distinct and not all digits, else
   /// positions; a single one without its list, `[]` for none; weights as they are.
+  ///
+  /// A number as a choice is its text, `"16"`, in spite of its digits: a bare 1 among 8, 16 and 32
+  /// would be read as a number by people.
   public func exported(_ choice: ResolvedChoice) -> ChoiceValue {
     if let weights = choice.weights { return .weights(weights) }
     let active = choice.active
@@ -81,7 +86,7 @@ extension ChoiceDescription {
     if active.isEmpty { return .none }
     let isDistinct = Set(candidateNames).count == candidateNames.count
     let isDigits = candidateNames.allSatisfy { !$0.isEmpty && $0.utf8.allSatisfy(isDigit) }
-    if isDistinct && !isDigits && !candidateNames.contains("") {
+    if isDistinct && (!isDigits || kind == .value) && !candidateNames.contains("") {
       let names = active.map { candidateNames[$0] }
       return names.count == 1 ? .name(names[0]) : .names(names)
     }

@@ -12,7 +12,7 @@ struct ChoiceResolver {
     let active: [Int]
     switch value {
     case .none:
-      return ResolvedChoice(active: [])
+      active = []
     case .name(let name):
       active = [try position(ofName: name, in: value)]
     case .names(let list):
@@ -32,12 +32,17 @@ struct ChoiceResolver {
         throw error(value, "has \(weights.count) weights for \(names.count) candidates")
       }
       return ResolvedChoice(weights: weights)
+    case .malformed(.number(let number)) where names.contains("\(number)"):
+      throw error(value, "is a number, numbers are written as text: \"\(number)\"")
     case .malformed:
       throw error(value, "is no name, index, list of these, list of booleans or list of weights")
     }
     guard Set(active).count == active.count else { throw duplicate(value) }
     if let count = description.chosenCount, !active.isEmpty, active.count != count {
       throw error(value, "takes \(active.count), expected \(count)")
+    }
+    if description.kind == .value && active.count != 1 {
+      throw error(value, "takes \(active.count), expected exactly 1")
     }
     return ResolvedChoice(active: active)
   }
@@ -71,6 +76,12 @@ struct ChoiceResolver {
         throw error(value, "is out of range; integers count in the order \(counted(order))")
       }
       return found
+    }
+    // Among numbers an integer is a position too, unless it could be meant as one of them.
+    if description.kind == .value, let own = names.firstIndex(of: "\(index)"), own != index {
+      let other = names.indices.contains(index) ? ", \"\(names[index])\" for position \(index)" : ""
+      throw error(
+        value, "may be a number or a position, write \"\(index)\" for the number\(other)")
     }
     guard names.indices.contains(index) else {
       throw error(value, "is out of range, expected 0 to \(names.count - 1)")

@@ -56,10 +56,10 @@ extension SearchSpace {
     return result
   }
 
-  /// How many layer choices each mutable lies in, where it is in any.
+  /// How many choices each mutable lies in, where it is in any.
   private func nestingLevels() -> [ObjectIdentifier: Int] {
     var levels: [ObjectIdentifier: Int] = [:]
-    for case let choice as LayerChoice in mutables.values.joined() {
+    for choice in mutables.values.joined() {
       let inside = choice.namedModules.filter { $0.module is any Mutable && $0.module !== choice }
       for module in Set(inside.map { ObjectIdentifier($0.module) }) {
         levels[module, default: 0] += 1

@@ -8,6 +8,8 @@ public enum SpaceError: Error, CustomStringConvertible, Equatable {
   case unknownKey(String, requiredBy: String)
   /// Candidates whose outputs differ in shape, where all must be added.
   case mismatch(key: String, shapes: String)
+  /// A choice whose number the forward pass reads, where candidates must be mixed.
+  case readOnHost(key: String)
   /// A strategy that cannot decide a choice.
   case undecidable(key: String, strategy: String, reason: String)
 
@@ -22,6 +24,9 @@ public enum SpaceError: Error, CustomStringConvertible, Equatable {
       "\(owner) chooses from \(key), which is no key of a choice or scope before it"
     case .mismatch(let key, let shapes):
       "the candidates of \(key) give different shapes, which cannot be mixed: \(shapes)"
+    case .readOnHost(let key):
+      "the candidates of \(key) cannot be mixed: its value is read by the forward pass, one at a time; "
+        + "use a strategy that samples, such as random"
     case .undecidable(let key, let strategy, let reason):
       "\(strategy) cannot decide \(key): \(reason)"
     }
@@ -121,9 +126,12 @@ public final class SearchSpace {
     }
   }
 
-  /// Throws where a strategy that mixes all candidates cannot: shapes that differ.
+  /// Throws where a strategy that mixes all candidates cannot: shapes that differ, a value that the
+  /// forward pass reads.
   public func requireMixable() throws(SpaceError) {
     for choice in choices {
+      let values = (mutables[choice.key] ?? []).compactMap { $0 as? ValueChoice }
+      if values.contains(where: \.isReadOnHost) { throw .readOnHost(key: choice.key) }
       if let shapes = mismatches[choice.key] { throw .mismatch(key: choice.key, shapes: shapes) }
     }
   }
@@ -171,6 +179,7 @@ extension Module {
   /// - Precondition: Choices of one key are alike, and nothing was applied before.
   /// - Throws: `ArchitectureError`; `DeviceError` where there is no memory to move the rest together.
   public func apply(_ architecture: Architecture) throws {
+    let earlier = StorageClaim(namedVariables().map(\.variable))
     var mutables: [String: [any Mutable]] = [:]
     var paths: [String: String] = [:]
     var descriptions: [ChoiceDescription] = []
@@ -194,6 +203,7 @@ extension Module {
     for (key, choice) in resolved {
       for mutable in mutables[key] ?? [] { mutable.apply(choice) }
     }
-    try compactStorage()
+    for case let layer as any ElasticLayer in namedModules.map(\.module) { try layer.cut() }
+    try compactStorage(after: earlier)
   }
 }

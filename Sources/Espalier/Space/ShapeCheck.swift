@@ -51,6 +51,23 @@ class ShapeCheck {
     return choice.chosenCount == nil ? all : some
   }
 
+  func run(_ choice: Repeat, _ x: Tensor) -> Tensor {
+    let outputs = choice.run(x, choice.depths, isSampled: false)
+    guard choice.box.space === space else {
+      strangers.append("Repeat of depths \(choice.depths)")
+      return outputs[0]
+    }
+    note(
+      choice.box.key ?? "",
+      zip(choice.depths, outputs).map { ("\($0.0) blocks", $0.1.shape) })
+    return outputs[0]
+  }
+
+  /// Notes a value choice that the forward pass uses.
+  func meet(_ choice: ValueChoice) {
+    if choice.box.space !== space { strangers.append("ValueChoice of \(choice.candidateNames)") }
+  }
+
   private func note(_ key: String, _ shapes: [(String, Shape)]) {
     guard shapes.contains(where: { $0.1 != shapes[0].1 }) else { return }
     guard !mismatches.contains(where: { $0.key == key }) else { return }

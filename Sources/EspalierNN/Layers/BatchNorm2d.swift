@@ -48,19 +48,32 @@ public final class BatchNorm2d: Module, Layer {
 
   /// The shape stays.
   public func callAsFunction(_ x: Tensor) -> Tensor {
-    let mode = Mode.current
-    if !mode.isTraining, !mode.usesBatchStatistics, let runningMean, let runningVariance {
-      return normalize(
-        x, mean: runningMean.value, variance: runningVariance.value, gamma: weight?.value,
-        beta: bias?.value, epsilon: epsilon)
-    }
-    var running: (mean: Variable, variance: Variable)?
-    if mode.updatesStatistics, let runningMean, let runningVariance {
-      running = (runningMean.variable, runningVariance.variable)
-    }
-    return ghostBatchNorm(
-      x, groupSize: mode.isTraining ? mode.ghostBatchSize ?? .max : .max, gamma: weight?.value,
-      beta: bias?.value, running: running,
-      momentum: mode.statisticsMomentum ?? momentum, epsilon: epsilon)
+    var running: (mean: Buffer, variance: Buffer)?
+    if let runningMean, let runningVariance { running = (runningMean, runningVariance) }
+    return batchNorm2d(
+      x, gamma: weight?.value, beta: bias?.value, running: running, momentum: momentum,
+      epsilon: epsilon)
   }
+}
+
+/// Batch normalisation as the mode says: by the batch or by the running statistics, which move or stay.
+///
+/// - Parameters:
+///   - running: Running mean and variance `[C]`, if any are kept.
+///   - shares: What the momentum is multiplied by, `[C]`; nil is 1.
+package func batchNorm2d(
+  _ x: Tensor, gamma: Tensor?, beta: Tensor?, running: (mean: Buffer, variance: Buffer)?,
+  shares: Tensor? = nil, momentum: Float, epsilon: Float
+) -> Tensor {
+  let mode = Mode.current
+  if !mode.isTraining, !mode.usesBatchStatistics, let running {
+    return normalize(
+      x, mean: running.mean.value, variance: running.variance.value, gamma: gamma, beta: beta,
+      epsilon: epsilon)
+  }
+  let moving = mode.updatesStatistics ? running : nil
+  return ghostBatchNorm(
+    x, groupSize: mode.isTraining ? mode.ghostBatchSize ?? .max : .max, gamma: gamma, beta: beta,
+    running: moving.map { ($0.mean.variable, $0.variance.variable) }, shares: shares,
+    momentum: mode.statisticsMomentum ?? momentum, epsilon: epsilon)
 }

@@ -255,15 +255,16 @@ struct GhostBackward: Operation {
 /// - Returns: The shape of `x`.
 public func ghostBatchNorm(
   _ x: Tensor, groupSize: Int, gamma: Tensor? = nil, beta: Tensor? = nil,
-  running: (mean: Variable, variance: Variable)? = nil, momentum: Float = 0.1,
-  epsilon: Float = 1e-5
+  running: (mean: Variable, variance: Variable)? = nil, shares: Tensor? = nil,
+  momentum: Float = 0.1, epsilon: Float = 1e-5
 ) -> Tensor {
   precondition(groupSize > 0, "ghostBatchNorm: groups of \(groupSize) images")
   precondition((gamma == nil) == (beta == nil), "ghostBatchNorm: gamma and beta come together")
   let images = x.shape[0]
   guard images > groupSize else {
     return batchNorm(
-      x, gamma: gamma, beta: beta, running: running, momentum: momentum, epsilon: epsilon)
+      x, gamma: gamma, beta: beta, running: running, shares: shares, momentum: momentum,
+      epsilon: epsilon)
   }
   let count = (images + groupSize - 1) / groupSize
   let groups = GhostGroups(size: (images + count - 1) / count)
@@ -273,7 +274,7 @@ public func ghostBatchNorm(
     for (group, range) in groups.ranges(images).enumerated() {
       move(
         running, towards: moments.map { $0.slice(group..<group + 1, axis: 0).reshaped(to: [-1]) },
-        count: range.count * pixels, momentum: momentum)
+        count: range.count * pixels, momentum: momentum, shares: shares)
     }
   }
   return recordAll(

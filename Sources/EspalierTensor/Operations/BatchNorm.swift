@@ -130,13 +130,15 @@ struct Normalize: Operation {
 
 /// Moves running statistics towards the batch's.
 ///
-/// Operands: running mean and variance, then the batch's, then the flag that stops updates; scalars:
-/// momentum and m / (m − 1).
+/// Operands: running mean and variance, then the batch's, then the flag that stops updates and, if
+/// there are any, the channels' shares; scalars: momentum and m / (m − 1).
 /// Results: the statistics after it, in the same memory.
 struct RunningUpdate: Operation {
   static let stem = "batch_norm"
   static let readsPixelStride = true
   static let writesPixelStride = true
+
+  let hasShares: Bool
 
   var effectTargets: [Int] { [0, 1] }
   func resultTypes(_ operands: [TensorType]) -> [TensorType] { [operands[0], operands[1]] }
@@ -146,11 +148,12 @@ struct RunningUpdate: Operation {
     var row = esp_running_update_row()
     row.channels = Int32(builder.operandTypes[0].shape.count)
     builder.emit(
-      .runningUpdate, builder.operandTypes[0].dtype, (0..<5).map { builder.operand($0) },
+      .runningUpdate, builder.operandTypes[0].dtype,
+      (0..<5).map { builder.operand($0) } + [hasShares ? builder.operand(5) : .absent],
       scalars: builder.scalars, row: row, openCL: .items(elementwiseItems(Int(row.channels))))
   }
 
-  func gradient(_ context: GradientContext) -> [Tensor?] { [nil, nil, nil, nil, nil] }
+  func gradient(_ context: GradientContext) -> [Tensor?] { context.operands.map { _ in nil } }
 }
 
 extension TensorType {
@@ -179,31 +182,35 @@ extension Kernel {
 ///   - gamma: Scale `[C]`, or nil for 1.
 ///   - beta: Shift `[C]`, or nil for 0.
 ///   - running: Running mean and variance to move by `momentum` towards the batch's.
+///   - shares: What `momentum` is multiplied by, `[C]`; a channel of share 0 keeps its bits.
 /// - Returns: The shape of `x`.
 public func batchNorm(
   _ x: Tensor, gamma: Tensor? = nil, beta: Tensor? = nil,
-  running: (mean: Variable, variance: Variable)? = nil, momentum: Float = 0.1,
-  epsilon: Float = 1e-5
+  running: (mean: Variable, variance: Variable)? = nil, shares: Tensor? = nil,
+  momentum: Float = 0.1, epsilon: Float = 1e-5
 ) -> Tensor {
   let moments = recordAll(ChannelMoments(), [x])
   if let running {
     let count = x.rank == 4 ? x.shape[0] * x.shape[2] * x.shape[3] : x.shape[0]
-    move(running, towards: moments, count: count, momentum: momentum)
+    move(
+      running, towards: moments, count: count, momentum: momentum, shares: shares)
   }
   return normalize(
     x, mean: moments[0], variance: moments[1], gamma: gamma, beta: beta, epsilon: epsilon,
     isOfBatch: true)
 }
 
-/// Moves running statistics by `momentum` towards moments of `count` elements a channel.
+/// Moves running statistics by `momentum`, times the channel's share where there are shares, towards
+/// moments of `count` elements a channel.
 func move(
   _ running: (mean: Variable, variance: Variable), towards moments: [Tensor], count: Int,
-  momentum: Float
+  momentum: Float, shares: Tensor? = nil
 ) {
   guard Recorder.current.updatesVariables else { return }
   let flag = NonFiniteFlag.tensor(on: moments[0].device).cast(to: moments[0].dtype)
   let updated = recordAll(
-    RunningUpdate(), [running.mean.tensor, running.variance.tensor] + moments + [flag],
+    RunningUpdate(hasShares: shares != nil),
+    [running.mean.tensor, running.variance.tensor] + moments + [flag] + (shares.map { [$0] } ?? []),
     scalars: [Scalar(momentum), Scalar(Float(count) / Float(max(count - 1, 1)))])
   running.mean.adopt(updated[0])
   running.variance.adopt(updated[1])

@@ -25,10 +25,12 @@ package final class FlatStorage {
   /// Moves what is left of a pruned model together and returns the memory that became free.
   ///
   /// Sets and optimizers made before trap when they are used.
-  package static func compact(_ trained: [Variable], _ others: [Variable])
-    throws(DeviceError)
-  {
-    for storage in storages(of: trained + others) { storage.generation += 1 }
+  ///
+  /// - Parameter earlier: Where the model's variables lay before it was pruned.
+  package static func compact(
+    _ trained: [Variable], _ others: [Variable], after earlier: StorageClaim
+  ) throws(DeviceError) {
+    earlier.invalidate()
     try move(trained.filter { $0.storage != nil }, others.filter { $0.storage != nil })
     for device in Set((trained + others).map(\.device)) {
       let backend = try Engine.shared.backend(device)
@@ -93,6 +95,9 @@ package struct StorageClaim {
   package init(_ variables: [Variable]) {
     claims = FlatStorage.storages(of: variables).map { ($0, $0.generation) }
   }
+
+  /// Makes this and every other claim on these storages trap.
+  fileprivate func invalidate() { for (storage, _) in claims { storage.generation += 1 } }
 
   /// Traps if a model was pruned since; `holder` says who relied on its variables.
   package func check(_ holder: String) {
