@@ -194,6 +194,7 @@ extension Module {
     for (key, choice) in resolved {
       for mutable in mutables[key] ?? [] { mutable.apply(choice) }
     }
+    for case let module as any Prunable in namedModules.map(\.module) { module.prune() }
     try compactStorage()
   }
 }
