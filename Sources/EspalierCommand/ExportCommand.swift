@@ -12,11 +12,15 @@ struct ExportCommand: ParsableCommand {
           --format genotype -o genotype.txt
       """)
 
-  enum Format: String, ExpressibleByArgument, CaseIterable { case json, genotype }
+  enum Format: String, ExpressibleByArgument, CaseIterable {
+    case json, genotype
+    case nasBench201 = "nas-bench-201"
+  }
 
   @Option(help: "The search space.") var space: String?
   @Option(help: ArgumentHelp("The architecture.", valueName: "file")) var architecture: String
-  @Option(help: "json, or genotype as DARTS writes it.") var format: Format
+  @Option(help: "json, genotype as DARTS writes it, or nas-bench-201 as its paper does.")
+  var format: Format
   @Option(help: ArgumentHelp("A checkpoint, which says the space's settings.", valueName: "file"))
   var checkpoint: String?
   @Option(
@@ -71,6 +75,13 @@ struct ExportCommand: ParsableCommand {
         throw UsageError("--format genotype: only the cells of `darts` have a genotype")
       }
       return try Genotype(architecture).description + "\n"
+    case .nasBench201:
+      guard let text = architecture.nasBench201Text else {
+        throw UsageError(
+          "\(architecture.source): --format nas-bench-201 takes one operation on every edge of a "
+            + "cell of `nas-bench-201`")
+      }
+      return text + "\n"
     }
   }
 

@@ -116,7 +116,10 @@ public final class InputChoice: Module, Mutable {
     let decision = decision(for: inputs)
     let mask = ChoiceMask(inputs.indices.map { decision.active.contains($0) })
     guard !decision.active.isEmpty else {
-      if decision.kind == .sampled { ChoiceMarks.begin(key: label, inputs: inputs) }
+      if decision.kind == .sampled {
+        ChoiceMarks.begin(key: label, inputs: inputs)
+        ChoiceMarks.end(key: label)
+      }
       return (nil, mask)
     }
     return (reduce(inputs, decision), mask)

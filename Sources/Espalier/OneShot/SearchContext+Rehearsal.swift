@@ -37,12 +37,19 @@ extension SearchContext {
         try self.recalibrate(decisions, number: 1) { try makeBatch(size) }
       }
     }
+    let path = batches.prefix(1).map { sizes in
+      { () throws -> StepResult in
+        try self.trainWeights(
+          self.space.sampledDecisions(self.randomArchitecture()), try makeBatch(sizes.training))
+      }
+    }
+    func run(_ pass: () throws -> StepResult) throws { _ = try EspalierTensor.step { try pass() } }
     // What a rehearsed step draws and concludes has not happened.
     let (savedGenerator, savedState) = (generator, strategy.state)
     try space.rehearse(
-      (steps + evaluations).map { pass in { _ = try EspalierTensor.step { try pass() } } }
-        + recalibrations + [{ _ = try strategy.probabilities() }],
-      progress: progress)
+      (steps + evaluations).map { pass in { try run(pass) } } + recalibrations
+        + [{ _ = try strategy.probabilities() }],
+      probe: { for pass in path + evaluations.prefix(1) { try run(pass) } }, progress: progress)
     generator = savedGenerator
     try strategy.restore(savedState, in: self)
   }

@@ -204,6 +204,7 @@ extension Module {
       for mutable in mutables[key] ?? [] { mutable.apply(choice) }
     }
     for case let layer as any ElasticLayer in namedModules.map(\.module) { try layer.cut() }
+    for case let module as any Prunable in namedModules.map(\.module) { module.prune() }
     try compactStorage(after: earlier)
   }
 }

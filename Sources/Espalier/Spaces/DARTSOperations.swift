@@ -71,8 +71,11 @@ final class FactorizedReduce: Module, Layer {
   private let conv1: Conv2d
   private let conv2: Conv2d
   private let bn: BatchNorm2d
+  private let activates: Bool
 
-  init(_ from: Int, _ to: Int, affine: Bool) {
+  /// - Parameter activates: Whether a ReLU comes first.
+  init(_ from: Int, _ to: Int, affine: Bool, activates: Bool = true) {
+    self.activates = activates
     conv1 = Conv2d(from, to / 2, kernelSize: 1, stride: 2, bias: false)
     conv2 = Conv2d(from, to - to / 2, kernelSize: 1, stride: 2, bias: false)
     bn = BatchNorm2d(to, affine: affine)
@@ -80,7 +83,7 @@ final class FactorizedReduce: Module, Layer {
 
   /// `[N, C, H, W]` → `[N, K, H / 2, W / 2]`; odd sizes are padded by a row and a column.
   func callAsFunction(_ x: Tensor) -> Tensor {
-    var x = relu(x)
+    var x = activates ? relu(x) : x
     let (h, w) = (x.shape[2], x.shape[3])
     if h % 2 == 1 || w % 2 == 1 {
       x = x.padded([(0, 0), (0, 0), (0, h % 2), (0, w % 2)])

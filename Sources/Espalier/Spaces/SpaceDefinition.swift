@@ -110,6 +110,8 @@ public struct SpaceDefinition: Sendable {
   public static let all: [SpaceDefinition] = [
     MNISTSpace.definition,
     DARTSSpace.definition,
+    ENASMacroSpace.definition,
+    ENASMicroSpace.definition,
     NASBench201Space.definition,
     NASBenchMacroSpace.definition,
   ]

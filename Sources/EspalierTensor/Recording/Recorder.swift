@@ -115,7 +115,11 @@ final class Recorder {
   func mark(cut: Bool, identity: UInt64 = 0) {
     // Inside a nested gradient nothing is cut.
     guard gradientDepth < 2, kind != .planning else { return }
-    if let last = marks.last, last.position == Int32(records.count), last.isCut || !cut { return }
+    if let last = marks.last, last.position == Int32(records.count), last.isCut || !cut {
+      // What begins at a cut is named by the last of several, whether the others hold records or not.
+      if cut && identity != 0 { marks[marks.count - 1].identity = identity }
+      return
+    }
     marks.append(Mark(position: Int32(records.count), identity: identity, isCut: cut))
     if cut { cuts.append(Int32(records.count)) }
   }

@@ -13,6 +13,8 @@ package final class ThreadState {
   package internal(set) var isRehearsing = false
   /// What the rehearsal that is running found that flushes need.
   var rehearsed: [Device: RehearsedMemory] = [:]
+  /// What rehearsed blocks are planned as, by position, where `Rehearsal.structure` asks for it.
+  var rehearsedBlocks: [UInt64: UInt64]?
   /// What this thread's trainings share, as long as an optimizer keeps it; see `NonFiniteFlag`.
   var flags: [Device: Flag] = [:]
   struct Flag { weak var flag: NonFiniteFlag? }

@@ -57,6 +57,7 @@ struct Flush {
   private mutating func plan(_ span: BlockSpan) -> Plan {
     let key = PlanKey(span, of: recorder, room, option)
     counters.planLookups += 1
+    ThreadState.current.rehearsedBlocks?[span.position, default: 0].note(key)
     if let plan = engine.plans.plan(key) { return plan }
     if !engine.isRehearsing { counters.planMisses += 1 }
     let plan = Planner(option: option, abilities: span.device.planningAbilities)
@@ -180,5 +181,15 @@ struct Flush {
         value.contents?.executed = value.version
       }
     }
+  }
+}
+
+extension UInt64 {
+  /// Takes in what one more block of a position is planned as.
+  fileprivate mutating func note(_ key: PlanKey) {
+    var all = PlanKey()
+    all.add(self)
+    all.add(key.word)
+    self = all.word
   }
 }

@@ -23,6 +23,19 @@ package enum Rehearsal {
     try result.get()
   }
 
+  /// What is planned at each position of a pass: two passes are planned alike where they are equal.
+  ///
+  /// - Parameter body: A part of a rehearsal.
+  /// - Returns: By position, what identifies the plans of its blocks.
+  package static func structure(of body: () throws -> Void) rethrows -> [UInt64: UInt64] {
+    let state = ThreadState.current
+    let outer = state.rehearsedBlocks
+    state.rehearsedBlocks = [:]
+    defer { state.rehearsedBlocks = outer }
+    try body()
+    return state.rehearsedBlocks ?? [:]
+  }
+
   /// Whether this thread is rehearsing.
   package static var isRunning: Bool { ThreadState.current.isRehearsing }
 }
