@@ -112,6 +112,8 @@ public struct SpaceDefinition: Sendable {
     DARTSSpace.definition,
     NASBench201Space.definition,
     NASBenchMacroSpace.definition,
+    ProxylessSpace.definition,
+    SPOSSpace.definition,
   ]
 
   /// The space of a name.
