@@ -144,7 +144,8 @@ struct SpaceContractTests {
 }
 
 extension SpaceContractTests {
-  fileprivate static func expectSteadyState(_ net: some SpaceModel) throws {
+  /// Expects that after the rehearsal nothing is planned.
+  static func expectSteadyState(_ net: some SpaceModel) throws {
     try RehearsalTests.expectSteadyState(net, image: grey, classes: 3, steps: 50, launches: 500)
   }
 }

@@ -35,6 +35,8 @@ extension Architecture {
   /// - DARTS' `Genotype(...)`, a JSON mapping from stage to genotypes (CDARTS, the last stage), or a
   ///   genotype as a JSON mapping, or NNI 3's labels (`normal/op_2_0`): they get the keys of NNI 1,
   ///   `normal_n2_p0` and so on.
+  /// - A network of the ProxylessNAS space under NNI 3's labels (`s2_depth`) or as its authors'
+  ///   list of blocks, which get the keys `s2_i0` and so on.
   ///
   /// - Parameters:
   ///   - text: The text in UTF-8.
@@ -64,6 +66,10 @@ extension Architecture {
       let genotype = try Genotype(labels: object, source: source)
     {
       self = try genotype.architecture(source: source)
+    } else if case .object(let object) = json,
+      let network = try MobileNotation.architecture(object, source: source)
+    {
+      self = network
     } else {
       try self.init(json, source: source)
     }

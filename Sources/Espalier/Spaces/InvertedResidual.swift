@@ -7,14 +7,19 @@ final class InvertedResidual: Module, Layer {
 
   /// A block with a square kernel.
   ///
-  /// - Parameter expansion: Width of the depthwise convolution over that of the input; 1 has no
-  ///   expanding convolution.
-  init(_ from: Int, _ to: Int, kernelSize: Int, expansion: Int, stride: Int) {
+  /// - Parameters:
+  ///   - expansion: Width of the depthwise convolution over that of the input; 1 has no expanding
+  ///     convolution.
+  ///   - epsilon: What batch norms add to the variance.
+  init(
+    _ from: Int, _ to: Int, kernelSize: Int, expansion: Int, stride: Int, epsilon: Float = 1e-5
+  ) {
     let middle = from * expansion
     var layers: [any Layer] = []
     if expansion > 1 {
       layers += [
-        Conv2d(from, middle, kernelSize: 1, bias: false), BatchNorm2d(middle), ReLU6(),
+        Conv2d(from, middle, kernelSize: 1, bias: false), BatchNorm2d(middle, epsilon: epsilon),
+        ReLU6(),
       ]
     }
     layers += [
@@ -22,8 +27,8 @@ final class InvertedResidual: Module, Layer {
         middle, middle, kernelSize: IntPair(kernelSize, kernelSize),
         stride: IntPair(stride, stride), padding: IntPair(kernelSize / 2, kernelSize / 2),
         groups: middle, bias: false),
-      BatchNorm2d(middle), ReLU6(), Conv2d(middle, to, kernelSize: 1, bias: false),
-      BatchNorm2d(to),
+      BatchNorm2d(middle, epsilon: epsilon), ReLU6(),
+      Conv2d(middle, to, kernelSize: 1, bias: false), BatchNorm2d(to, epsilon: epsilon),
     ]
     body = Sequential(layers)
     addsInput = stride == 1 && from == to

@@ -114,6 +114,8 @@ public struct SpaceDefinition: Sendable {
     ENASMicroSpace.definition,
     NASBench201Space.definition,
     NASBenchMacroSpace.definition,
+    ProxylessSpace.definition,
+    SPOSSpace.definition,
   ]
 
   /// The space of a name.
