@@ -102,7 +102,8 @@ struct RootCommand: ParsableCommand {
       """,
     version: CommandLineTool.version,
     subcommands: [
-      SearchCommand.self, RetrainCommand.self, EvaluateCommand.self, RankCommand.self,
+      SearchCommand.self, RetrainCommand.self, EvaluateCommand.self, LatencyCommand.self,
+      RankCommand.self,
       ExportCommand.self,
       SpaceCommand.self, StrategiesCommand.self, DevicesCommand.self, DoctorCommand.self,
     ])

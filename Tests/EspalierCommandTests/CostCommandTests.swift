@@ -17,14 +17,14 @@ struct CostCommandTests {
   @Test("A limit is kept by the result and the baseline, the front is printed, and a resume agrees")
   func kept() throws {
     let result = try runner.run(
-      Self.search + " --limit parameters=700 --set keep=2 --output runs/a")
+      Self.search + " --limit parameters=1600 --set keep=2 --output runs/a")
     #expect(result.code == 0, "\(result.errors)")
     #expect(result.output.contains("Pareto front: parameters"))
     #expect(result.output.contains("Pareto front: multiply-adds an image"))
     let summary = try runner.object("runs/a/summary.json")
     guard case .object(let costs)? = summary["costs"], case .array(let best)? = summary["best"]
     else { throw CommandResult.NotJSON(text: result.output) }
-    #expect((costs["parameters"]?.double ?? .infinity) <= 700)
+    #expect((costs["parameters"]?.double ?? .infinity) <= 1600)
     #expect(best.count == 2 && runner.has("runs/a/best/2.json"))
     let lines = String(decoding: try runner.bytes("runs/a/candidates.jsonl"), as: UTF8.self)
       .split(separator: "\n")
@@ -33,7 +33,7 @@ struct CostCommandTests {
       guard case .object(let entry) = try JSONValue(parsing: Array(line.utf8)),
         case .object(let costs)? = entry["costs"]
       else { throw CommandResult.NotJSON(text: String(line)) }
-      #expect((costs["parameters"]?.double ?? .infinity) <= 700)
+      #expect((costs["parameters"]?.double ?? .infinity) <= 1600)
     }
     // What `evaluate` counts is what was limited.
     let evaluated = try runner.run(
@@ -41,10 +41,10 @@ struct CostCommandTests {
         + "fashion-mnist-mini --device cpu --set images=8 --json \(Self.sizes)")
     #expect(try evaluated.json()["parameters"] == costs["parameters"])
     #expect(try evaluated.json()["multiply_adds"] == costs["multiply_adds"])
-    #expect(try runner.object("runs/a/config.json")["limit"] == .string("parameters=700"))
+    #expect(try runner.object("runs/a/config.json")["limit"] == .string("parameters=1600"))
     try runner.expectFailure(
-      Self.search + " --limit parameters=800 --output runs/a --resume",
-      naming: ["--limit", "parameters=700"])
+      Self.search + " --limit parameters=1700 --output runs/a --resume",
+      naming: ["--limit", "parameters=1600"])
   }
 
   @Test("A limit that nothing can keep to is refused before anything is written, dry run or not")

@@ -33,8 +33,8 @@ struct ArchitectureCostsTests {
   }
 
   @Test(
-    "Nested, switched, shared and conditional: every architecture's costs are exact, whether its "
-      + "network can be made again or not")
+    "Nested, switched, shared and conditional: every architecture's costs are exact, whether its network can be made again or not"
+  )
   func everyArchitecture() throws {
     let nets = [CostNets.nested, CostNets.switched, CostNets.conditional, CostNets.sharing]
     for (number, make) in nets.enumerated() {
@@ -83,11 +83,13 @@ struct ArchitectureCostsTests {
           against: space.choices)
         let found = try costs.exact(choices)
         // Millions with six and five decimals.
-        #expect(
-          abs((found[.parameters] ?? 0) / 1e6 - (Double(row[column]) ?? .nan)) < 0.6e-6, "\(row)")
-        #expect(
-          abs((found[.multiplyAdds] ?? 0) / 1e6 - (Double(row[column + 1]) ?? .nan)) < 0.6e-5,
-          "\(row)")
+        let parameters = (found[.parameters] ?? 0) / 1e6
+        let multiplyAdds = (found[.multiplyAdds] ?? 0) / 1e6
+        let (expected, expectedAdds) = (
+          Double(row[column]) ?? .nan, Double(row[column + 1]) ?? .nan
+        )
+        #expect(abs(parameters - expected) < 0.6e-6, "\(row)")
+        #expect(abs(multiplyAdds - expectedAdds) < 0.6e-5, "\(row)")
       }
     }
   }

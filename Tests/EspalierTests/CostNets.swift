@@ -13,7 +13,7 @@ enum CostNets {
   /// A choice inside a candidate, one of the same key inside that, and a layer used twice.
   static func nested() -> any Layer {
     let inner = LayerChoice(["one": conv(2, 2, 1), "three": conv(2, 2, 3)], key: "inner")
-    let same = LayerChoice(["conv": conv(2, 2, 3, bias: false), "skip": Identity()], key: "outer")
+    let same = LayerChoice(["plain": conv(2, 2, 3, bias: false), "deep": Identity()], key: "outer")
     let outer = LayerChoice(
       ["plain": conv(1, 2, 3), "deep": Sequential(conv(1, 2, 1), inner, same)], key: "outer")
     let twice = LayerChoice(["conv": conv(2, 2, 1), "skip": Identity()], key: "twice")

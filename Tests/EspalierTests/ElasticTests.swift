@@ -123,8 +123,8 @@ struct ElasticTests {
     let costs = try ArchitectureCosts(of: net, image: image)
     for choices in someArchitectures(try SearchSpace(of: self.net(), input: [1, 6, 6])) {
       let small = ModelCost(of: try PlainNet(choices, of: net), image: image)
-      #expect(costs.exact(choices, .parameters) == Double(small.parameters))
-      #expect(costs.exact(choices, .multiplyAdds) == Double(small.multiplyAdds))
+      #expect(try costs.exact(choices, .parameters) == Double(small.parameters))
+      #expect(try costs.exact(choices, .multiplyAdds) == Double(small.multiplyAdds))
     }
     // A layer's costs are products of two choices.
     #expect(throws: SpaceError.self) { _ = try costs.expected([:], .parameters) }
@@ -256,7 +256,7 @@ struct ElasticTests {
 
   @Test(
     "Strategies search widths, kernels and depths, and plan nothing behind their rehearsal",
-    arguments: ["darts", "fbnet", "gdas", "enas", "proxyless", "path-dropout", "random", "spos"])
+    arguments: ["darts", "fbnet", "gdas", "enas", "path-dropout", "random", "spos"])
   func strategies(name: String) throws {
     let net = InitialWeights.with(seed: 2) { () -> Model in
       let (width, kernel) = (ValueChoice([2, 4]), ValueChoice([3, 5]))

@@ -46,6 +46,9 @@ public struct CostLimits: Sendable, Equatable {
 
   /// The limits as the command line takes them.
   public var texts: [String] {
-    limits.map { "\($0.key.rawValue)=\(JSONValue.number($0.value).compactText)" }.sorted()
+    limits.map { key, limit in
+      let number = Int(exactly: limit).map { "\($0)" } ?? "\(limit)"
+      return "\(key.rawValue)=\(number)"
+    }.sorted()
   }
 }

@@ -73,7 +73,7 @@ public final class ProxylessNAS: SearchStrategy {
       throw SpaceError.undecidable(
         key: choice.key, strategy: ProxylessNAS.name,
         reason:
-          "its gates are for layers, and this chooses inputs; darts, fbnet and enas decide both")
+          "its gates are for layers, and this chooses something else; darts, fbnet and enas can")
     }
     let alpha = try AlphaTables(
       search.space, deviation: settings.deviation, &search.generator)

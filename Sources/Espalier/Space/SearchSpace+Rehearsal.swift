@@ -58,7 +58,8 @@ extension SearchSpace {
     if let large = groups.first(where: { $0.keys.count > 6 }) {
       throw SpaceError.undecidable(
         key: large.keys.joined(separator: ", "), strategy: "rehearsal",
-        reason: "one block depends on \(large.keys.count) input choices that may be empty, at most 6 "
+        reason:
+          "one block depends on \(large.keys.count) input choices that may be empty, at most 6 "
           + "can be rehearsed jointly")
     }
     return groups.map(\.keys)

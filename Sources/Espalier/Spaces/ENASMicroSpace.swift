@@ -90,7 +90,8 @@ public final class ENASMicroSpace: Module, SpaceModel {
     paper: "Pham et al. 2018, arXiv:1802.03268",
     settings: [
       SettingDescription("channels", "20", retraining: "36", "channels of the first cells"),
-      SettingDescription("cells", "6", retraining: "15", "normal cells, beside two reduction cells"),
+      SettingDescription(
+        "cells", "6", retraining: "15", "normal cells, beside two reduction cells"),
       SettingDescription("nodes", "5", "nodes of a cell besides its inputs"),
       SettingDescription(
         "dropout", "0.1", retraining: "0.2", "share of features dropped before the classifier"),

@@ -18,6 +18,8 @@ package struct RecordedSignature: Hashable, Sendable {
     var hash: UInt64 = 0xCBF2_9CE4_8422_2325
     for record in recorder.records {
       let operation = OperationTable.shared[record.operation]
+      // What a record is handed, and what is one value everywhere, is no computation.
+      if record.operandRange.isEmpty || operation is any GivesConstant { continue }
       stems.append(type(of: operation).stem)
       let operands = record.operandRange.map { recorder.operands[$0] }
       var text = "\(stems[stems.count - 1]) \(attributes(of: operation))"
