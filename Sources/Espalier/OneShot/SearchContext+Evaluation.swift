@@ -37,8 +37,9 @@ extension SearchContext {
     }
   }
 
-  /// The best of as many uniformly random architectures as may be evaluated, at least one; of equal
-  /// ones the first. They keep to all limits, unless none is found that does.
+  /// The best of as many uniformly random architectures as may be evaluated, at least one.
+  ///
+  /// Of equal ones the first. They keep to all limits, unless none is found that does.
   func bestRandomArchitecture(_ evaluate: CandidateEvaluator) throws -> [String: ResolvedChoice] {
     var best = try admittedArchitecture(&generator) ?? randomArchitecture()
     var bestScore = try evaluate(best)

@@ -6,8 +6,9 @@ protocol ElasticLayer: Module {
   func parameterCount(_ size: (LayerSize) -> Int) -> Int
 }
 
-/// While it is in force elastic layers run at the decided sizes, not masked at the largest: how costs
-/// are recorded. Decisions must be of one candidate each.
+/// While it is in force elastic layers run at the decided sizes, not masked at the largest.
+///
+/// Costs are recorded so. Decisions must be of one candidate each.
 final class NarrowRun {
   /// Whether one is in force on this thread.
   static var isCurrent: Bool { ThreadState.current.object(NarrowRun.self) != nil }
