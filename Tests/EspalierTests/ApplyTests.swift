@@ -29,7 +29,7 @@ private final class GuideNet: Module, Layer {
   }
 }
 
-@Suite("Applying an architecture")
+@Suite("Applying an architecture", .seededWeights)
 struct ApplyTests {
   @Test("The guide's five-line sample loads and chooses what it says")
   func guideSample() throws {
@@ -149,7 +149,9 @@ struct InvariantCase: Sendable, CustomStringConvertible {
   ]
 }
 
-@Suite("A pruned model with inherited weights gives the supernet's output at that architecture")
+@Suite(
+  "A pruned model with inherited weights gives the supernet's output at that architecture",
+  .seededWeights)
 struct InvariantTests {
   @Test(arguments: InvariantCase.all)
   func inherits(item: InvariantCase) throws {

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Espalier
 
-@Suite("Costs of architectures")
+@Suite("Costs of architectures", .seededWeights)
 struct ArchitectureCostsTests {
   /// Small settings of a space, where it has them.
   private static func small(_ definition: SpaceDefinition) -> SpaceSettings {

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Espalier
 
-@Suite("The darts space")
+@Suite("The darts space", .seededWeights)
 struct DARTSSpaceTests {
   private static let cifar = ImageShape(channels: 3, height: 32, width: 32)
 

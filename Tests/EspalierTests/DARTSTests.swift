@@ -36,7 +36,7 @@ private final class Node: Module, Layer {
   func callAsFunction(_ x: Tensor) -> Tensor { join(edges.map { $0(x) }) ?? x }
 }
 
-@Suite("DARTS")
+@Suite("DARTS", .seededWeights)
 struct DARTSTests {
   /// A strategy and its space.
   private struct Prepared {

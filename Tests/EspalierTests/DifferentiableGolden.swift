@@ -119,7 +119,7 @@ func assign(_ alpha: [String: [Float]], to strategy: any SearchStrategy) throws 
   }
 }
 
-@Suite("DARTS and its kin beside PyTorch")
+@Suite("DARTS and its kin beside PyTorch", .seededWeights)
 struct DifferentiableGoldenTests {
   private static let settings: [String: (strategy: String, values: [String: String])] = [
     "darts": ("darts", [:]), "implicit_zero": ("darts", ["implicit_zero": "true"]),

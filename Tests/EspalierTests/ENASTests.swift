@@ -33,7 +33,7 @@ private func goldenNet() -> Model {
   }
 }
 
-@Suite("ENAS")
+@Suite("ENAS", .seededWeights)
 struct ENASTests {
   private func goldenController(_ golden: ENASGolden) throws -> ENASController {
     var settings = ENASController.Settings()

@@ -3,7 +3,7 @@ import Testing
 @testable import Espalier
 @testable import EspalierTensor
 
-@Suite("Chosen sizes")
+@Suite("Chosen sizes", .seededWeights)
 struct ElasticTests {
   private let image: Shape = [4, 1, 6, 6]
 

@@ -2,7 +2,7 @@ import Testing
 
 @testable import Espalier
 
-@Suite("Evaluation")
+@Suite("Evaluation", .seededWeights)
 struct EvaluationTests {
   private func loader(_ count: Int = 10, batchSize: Int) -> DataLoader {
     DataLoader(toyImages(count), batchSize: batchSize, seed: 0, shuffles: false)

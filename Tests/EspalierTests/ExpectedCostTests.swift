@@ -2,7 +2,7 @@ import Testing
 
 @testable import Espalier
 
-@Suite("Expected costs")
+@Suite("Expected costs", .seededWeights)
 struct ExpectedCostTests {
   /// Probabilities of a few choices, and the expected cost by going through every architecture.
   private struct Enumeration {

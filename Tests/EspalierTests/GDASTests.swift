@@ -2,7 +2,7 @@ import Testing
 
 @testable import Espalier
 
-@Suite("GDAS")
+@Suite("GDAS", .seededWeights)
 struct GDASTests {
   /// Counts what runs.
   private final class Net {

@@ -69,7 +69,7 @@ private final class GateNet: Module, Layer {
   }
 }
 
-@Suite("Gates on candidates: ProxylessNAS and FBNet")
+@Suite("Gates on candidates: ProxylessNAS and FBNet", .seededWeights)
 struct GateTests {
   private struct Prepared {
     let golden: GateGolden

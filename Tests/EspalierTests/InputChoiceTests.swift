@@ -2,7 +2,7 @@ import Testing
 
 @testable import Espalier
 
-@Suite("InputChoice")
+@Suite("InputChoice", .seededWeights)
 struct InputChoiceTests {
   private func inputs() throws -> [Tensor] {
     try [[1, 2], [10, 20], [100, 200]].map { try Tensor($0.map(Float.init), shape: [1, 2]) }

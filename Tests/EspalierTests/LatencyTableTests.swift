@@ -3,7 +3,7 @@ import Testing
 
 @testable import Espalier
 
-@Suite("Latency tables")
+@Suite("Latency tables", .seededWeights)
 struct LatencyTableTests {
   private func measured(_ net: any Layer, batch: Int = 2) throws -> LatencyTable {
     var table = LatencyTable(
@@ -145,7 +145,7 @@ struct LatencyTableTests {
   }
 }
 
-@Suite("Published latency tables")
+@Suite("Published latency tables", .seededWeights)
 struct PublishedLatencyTests {
   private func table(_ name: String) throws -> PublishedLatencies {
     try PublishedLatencies(path: fixtures + "latency/" + name)

@@ -11,7 +11,7 @@ private final class CountedZero: Module, ZeroLayer {
   }
 }
 
-@Suite("LayerChoice")
+@Suite("LayerChoice", .seededWeights)
 struct LayerChoiceTests {
   private func decide(
     _ choice: LayerChoice, _ x: Tensor, _ decision: Decision

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Espalier
 
-@Suite("Limits")
+@Suite("Limits", .seededWeights)
 struct LimitTests {
   private static let image = ImageShape(channels: 1, height: 6, width: 6)
 

@@ -2,7 +2,7 @@ import Testing
 
 @testable import Espalier
 
-@Suite("Strides of mobile networks")
+@Suite("Strides of mobile networks", .seededWeights)
 struct MobileStridesTests {
   @Test(
     "Below 64 pixels the stem keeps the size, and the last stages reduce as long as 4x4 are left",

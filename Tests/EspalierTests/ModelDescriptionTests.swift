@@ -15,7 +15,7 @@ private final class Net: Module, Layer {
   func callAsFunction(_ x: Tensor) -> Tensor { x }
 }
 
-@Suite("print(model)")
+@Suite("print(model)", .seededWeights)
 struct ModelDescriptionTests {
   @Test("Keys, candidates and numbers of parameters are shown, and the totals at the end")
   func open() {

@@ -87,7 +87,7 @@ private struct Trap: Sendable {
   ]
 }
 
-@Suite("Wrong uses of choices trap and say why")
+@Suite("Wrong uses of choices trap and say why", .seededWeights)
 struct MutableTrapTests {
   @Test(arguments: Array(Trap.all.indices))
   func trap(_ index: Int) async throws {

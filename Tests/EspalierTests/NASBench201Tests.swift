@@ -3,7 +3,7 @@ import Testing
 
 @testable import Espalier
 
-@Suite("The nas-bench-201 space")
+@Suite("The nas-bench-201 space", .seededWeights)
 struct NASBench201Tests {
   /// Parameters and multiply-adds of a cell in the authors' network.
   private func cost(_ arch: String, image side: Int, classes: Int) throws -> ModelCost {

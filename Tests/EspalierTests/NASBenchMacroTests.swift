@@ -2,7 +2,7 @@ import Testing
 
 @testable import Espalier
 
-@Suite("The nas-bench-macro space")
+@Suite("The nas-bench-macro space", .seededWeights)
 struct NASBenchMacroTests {
   private func cost(_ name: String) throws -> ModelCost {
     let image = ImageShape(channels: 3, height: 32, width: 32)

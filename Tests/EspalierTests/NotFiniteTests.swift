@@ -4,7 +4,7 @@ import Testing
 
 @testable import Espalier
 
-@Suite("Numbers that are not finite")
+@Suite("Numbers that are not finite", .seededWeights)
 struct NotFiniteTests {
   @Test("A loss that is not finite stops the search with an error that names the step")
   func notFinite() throws {

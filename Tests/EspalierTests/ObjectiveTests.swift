@@ -31,7 +31,7 @@ private struct BrightnessDataset: Dataset {
   }
 }
 
-@Suite("Objectives")
+@Suite("Objectives", .seededWeights)
 struct ObjectiveTests {
   /// The mean squared error as loss; the user's own metric decides: 1 / (1 + mean absolute error).
   private func closeness() -> Objective {

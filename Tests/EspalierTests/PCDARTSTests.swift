@@ -2,7 +2,7 @@ import Testing
 
 @testable import Espalier
 
-@Suite("PC-DARTS")
+@Suite("PC-DARTS", .seededWeights)
 struct PCDARTSTests {
   private static let image = ImageShape(channels: 1, height: 8, width: 8)
 

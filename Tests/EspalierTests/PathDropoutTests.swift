@@ -3,7 +3,7 @@ import Testing
 
 @testable import Espalier
 
-@Suite("Path dropout")
+@Suite("Path dropout", .seededWeights)
 struct PathDropoutTests {
   private struct Golden: Decodable {
     var start: [String: [Float]]

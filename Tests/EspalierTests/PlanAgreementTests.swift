@@ -4,7 +4,7 @@ import Testing
 @testable import EspalierTensor
 
 /// Whole models under every plan: fusions, grouping and memory against plain float64.
-@Suite("Plans of whole models")
+@Suite("Plans of whole models", .seededWeights)
 struct PlanAgreementTests {
   /// Loss, all gradients and all buffers after one training pass.
   private func pass(

@@ -4,7 +4,7 @@ import Testing
 
 @testable import Espalier
 
-@Suite("The proxyless space")
+@Suite("The proxyless space", .seededWeights)
 struct ProxylessSpaceTests {
   private func network(_ values: [String: String]) throws -> any SpaceModel {
     try ProxylessSpace.definition.makeRetrainingNetwork(

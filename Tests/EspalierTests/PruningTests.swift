@@ -12,7 +12,7 @@ private final class Wide: Module, Layer {
   func callAsFunction(_ x: Tensor) -> Tensor { head(choice(x)) }
 }
 
-@Suite("Applying an architecture frees memory")
+@Suite("Applying an architecture frees memory", .seededWeights)
 struct PruningTests {
   private static let choice: Architecture = ["choice": .index(2)]
 

@@ -2,7 +2,7 @@ import Testing
 
 @testable import Espalier
 
-@Suite("Random search")
+@Suite("Random search", .seededWeights)
 struct RandomSearchTests {
   @Test("Architectures are uniform: candidates, subsets of so many, fair coins for any number")
   func uniform() throws {

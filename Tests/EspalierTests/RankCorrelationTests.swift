@@ -2,7 +2,7 @@ import Testing
 
 @testable import Espalier
 
-@Suite("Rank correlation")
+@Suite("Rank correlation", .seededWeights)
 struct RankCorrelationTests {
   private struct Golden: Decodable {
     var x: [Double]

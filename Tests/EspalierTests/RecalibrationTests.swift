@@ -2,7 +2,7 @@ import Testing
 
 @testable import Espalier
 
-@Suite("Recalibration of batch norm")
+@Suite("Recalibration of batch norm", .seededWeights)
 struct RecalibrationTests {
   private struct Golden: Decodable {
     var images: [Float]

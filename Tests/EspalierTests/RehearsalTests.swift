@@ -47,7 +47,7 @@ private final class SubsetNet: Module, Layer {
 }
 
 /// Each with a process of its own: the arena is of the process, and other tests would enlarge it.
-@Suite("Rehearsal")
+@Suite("Rehearsal", .seededWeights)
 struct RehearsalTests {
   /// Rehearses sampled paths of a net, then trains and evaluates random ones: nothing may be planned
   /// and no arena may grow.

@@ -2,7 +2,7 @@ import Testing
 
 @testable import Espalier
 
-@Suite("Repeat")
+@Suite("Repeat", .seededWeights)
 struct RepeatTests {
   private func output(_ model: Repeat, _ decision: Decision?) throws -> [Float] {
     let x = try Tensor([1] as [Float], shape: [1, 1])

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Espalier
 
-@Suite("A search goes on where it stopped")
+@Suite("A search goes on where it stopped", .seededWeights)
 struct ResumeTests {
   private static let files = [
     "architecture.json", "candidates.jsonl", "checkpoint.safetensors", "epochs/1.json",

@@ -24,7 +24,7 @@ private final class HeadedNet: Module, SpaceModel {
   }
 }
 
-@Suite("Retrainer")
+@Suite("Retrainer", .seededWeights)
 struct RetrainerTests {
   private func options() -> RetrainOptions {
     var options = RetrainOptions()

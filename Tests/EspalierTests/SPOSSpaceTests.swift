@@ -2,7 +2,7 @@ import Testing
 
 @testable import Espalier
 
-@Suite("The spos space")
+@Suite("The spos space", .seededWeights)
 struct SPOSSpaceTests {
   private func network(
     _ role: NetworkRole, _ image: ImageShape = MobileGolden.imageNet, classes: Int = 1000,

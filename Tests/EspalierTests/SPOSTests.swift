@@ -2,7 +2,7 @@ import Testing
 
 @testable import Espalier
 
-@Suite("SPOS")
+@Suite("SPOS", .seededWeights)
 struct SPOSTests {
   /// Four choices between three scalings: 81 paths.
   private static func space() throws -> (SearchSpace, Model) {

@@ -2,7 +2,7 @@ import Testing
 
 @testable import Espalier
 
-@Suite("Safeguards against collapse")
+@Suite("Safeguards against collapse", .seededWeights)
 struct SafeguardTests {
   // MARK: The curvature
 

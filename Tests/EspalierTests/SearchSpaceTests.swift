@@ -25,7 +25,7 @@ private final class TwoCells: Module, Layer {
   func callAsFunction(_ x: Tensor) -> Tensor { cells.reduce(stem(x)) { $1($0) } }
 }
 
-@Suite("SearchSpace")
+@Suite("SearchSpace", .seededWeights)
 struct SearchSpaceTests {
   private func message(_ body: () throws -> Void) -> String {
     do { try body() } catch { return "\(error)" }

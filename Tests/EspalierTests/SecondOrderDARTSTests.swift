@@ -2,7 +2,7 @@ import Testing
 
 @testable import Espalier
 
-@Suite("Second-order DARTS")
+@Suite("Second-order DARTS", .seededWeights)
 struct SecondOrderDARTSTests {
   @Test("The unrolled gradient is the central difference of the bilevel objective in float64")
   func bilevel() throws {

@@ -4,7 +4,7 @@ import Testing
 @testable import EspalierTensor
 
 /// What every space must do, at sizes that take no time.
-@Suite("Every space")
+@Suite("Every space", .seededWeights)
 struct SpaceContractTests {
   private static let all: [String] = SpaceDefinition.all.map(\.name)
 

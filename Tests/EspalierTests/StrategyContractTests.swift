@@ -2,7 +2,7 @@ import Testing
 
 @testable import Espalier
 
-@Suite("Every strategy")
+@Suite("Every strategy", .seededWeights)
 struct StrategyContractTests {
   private static let all: [String] = StrategyDefinition.all.map(\.name)
 

@@ -111,7 +111,7 @@ private final class GrowingStrategy: SearchStrategy {
   }
 }
 
-@Suite("The protocol of strategies")
+@Suite("The protocol of strategies", .seededWeights)
 struct StrategyProtocolTests {
   private let files = [
     "architecture.json", "candidates.jsonl", "checkpoint.safetensors", "epochs/1.json",

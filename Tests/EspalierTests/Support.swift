@@ -153,3 +153,19 @@ func toyNet(for strategy: String, outputs: Int = 3) -> any Layer {
   default: ToyNet(outputs: outputs)
   }
 }
+
+/// Initial weights that follow from nothing but the test: tests run side by side, and would else take
+/// from one source in the order in which they come to it.
+struct SeededWeights: SuiteTrait, TestTrait, TestScoping {
+  let isRecursive = true
+
+  func provideScope(
+    for test: Test, testCase: Test.Case?, performing function: @Sendable () async throws -> Void
+  ) async throws {
+    try await InitialWeights.$current.withValue(InitialWeights(seed: 0), operation: function)
+  }
+}
+
+extension Trait where Self == SeededWeights {
+  static var seededWeights: Self { SeededWeights() }
+}

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Espalier
 
-@Suite("SearchTrainer")
+@Suite("SearchTrainer", .seededWeights)
 struct TrainerTests {
   @Test(
     "A search leaves log, architectures, candidates and summary with all their fields",

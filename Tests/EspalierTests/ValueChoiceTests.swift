@@ -2,7 +2,7 @@ import Testing
 
 @testable import Espalier
 
-@Suite("ValueChoice")
+@Suite("ValueChoice", .seededWeights)
 struct ValueChoiceTests {
   private let description = ChoiceDescription(
     key: "width", kind: .value, candidateNames: ["8", "16", "1"])

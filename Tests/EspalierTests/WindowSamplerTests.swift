@@ -2,7 +2,7 @@ import Testing
 
 @testable import Espalier
 
-@Suite("Window sampler")
+@Suite("Window sampler", .seededWeights)
 struct WindowSamplerTests {
   private typealias Terms = [[WindowSampler.Alternative]]
 
